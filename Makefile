@@ -1,0 +1,59 @@
+# Pet. `make demo` trains, `make test` tests; each sets up all it needs. `make help` lists the rest.
+
+# python3 if it will do, else the newest that is installed.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
+TORCH_INDEX ?=
+BIN := .venv/bin
+# Two threads per rank are several times slower than one on shared cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint test-unit test-component test-reliability bench format lock clean check-demo check-test
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+
+demo: check-demo .venv/.ready ## train a classifier on Fashion-MNIST, two CPU ranks, about two minutes
+	$(BIN)/pet data fetch fashion-mnist
+	$(BIN)/pet run --local -f crds/samples/fashion-mnist.yaml
+
+test: check-test .venv/.ready lint test-unit test-component ## everything that a fresh machine can run
+
+lint: .venv/.ready ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-unit: .venv/.ready ## pure code
+	$(BIN)/pytest tests/unit
+
+test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
+	$(BIN)/pytest tests/component
+
+test-reliability: .venv/.ready ## every fault with all its repetitions; about an hour
+	$(BIN)/pytest tests/reliability
+
+bench: .venv/.ready ## figures as ratios in one run
+	$(BIN)/python tests/bench/loop_overhead.py
+
+format: .venv/.ready ## let ruff format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--upgrade --quiet --output-file requirements.lock
+
+clean: ## remove the environment and what tools left; data, runs and checkpoints stay
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-demo:
+	@hack/prerequisites.sh "$(PYTHON)" 10
+
+check-test:
+	@hack/prerequisites.sh "$(PYTHON)" 40
+
+.venv/.ready: requirements.lock pyproject.toml hack/setup.sh
+	@hack/setup.sh "$(PYTHON)" "$(TORCH_INDEX)"

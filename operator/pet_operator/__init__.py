@@ -1,0 +1,1 @@
+"""Pet on Kubernetes: the command line, and the controller when it is there."""
