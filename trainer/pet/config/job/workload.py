@@ -1,0 +1,97 @@
+"""The fields of a job's spec that say what runs: configuration, arguments, pod template."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+import yaml
+
+from pet.config.environment import RESERVED_NAMES, RESERVED_PREFIXES, is_reserved
+from pet.config.job.fields import Fields
+from pet.config.values import show, write_text
+
+LAUNCHER_OPTIONS = {
+    "--cfg": "spec.cfg",
+    "--type": "spec.type",
+    "--gpu_id": "spec.gpusPerNode",
+    "--nproc": "spec.procsPerNode",
+    "--local_rank": "nothing: the launcher sets it",
+}
+
+
+def read_cfg(spec: Fields) -> str:
+    """`spec.cfg`, as it was written."""
+    cfg = spec.text("cfg", "", required=True)
+    normal = posixpath.normpath(cfg)
+    if "config" in spec and (normal.startswith("/") or normal.split("/")[0] == ".."):
+        spec.report(
+            "cfg",
+            f"{cfg!r} is where the embedded config goes; give a relative path that stays below the root,"
+            " for example cfgs/tasks/cls/my.yaml",
+        )
+    return cfg
+
+
+def read_config(spec: Fields) -> str | None:
+    """`spec.config` as YAML text, whether it was written as a mapping or as text."""
+    config = spec.value("config")
+    if config is None or isinstance(config, str):
+        return config
+    if isinstance(config, dict):
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    spec.report("config", f"{show(config)} is not a configuration; give a mapping of sections, or its YAML as text")
+    return None
+
+
+def read_overrides(spec: Fields) -> tuple[tuple[str, str], ...]:
+    """`spec.overrides` as the KEY, text pairs that they are handed on as."""
+    overrides = spec.child("overrides")
+    if "MISC.CKPT" in overrides:
+        overrides.report("MISC.CKPT", "is set by the operator; say where checkpoints go with spec.checkpoint.path")
+    content = spec.content.get("overrides") or {}
+    pairs = content.items() if isinstance(content, dict) else ()
+    return tuple((str(key), write_text(value)) for key, value in pairs if key != "MISC.CKPT")
+
+
+def read_script_args(spec: Fields) -> tuple[str, ...]:
+    """`spec.scriptArgs`; what the launcher takes for itself is refused."""
+    args = spec.texts("scriptArgs")
+    for index, arg in enumerate(args):
+        option = arg.partition("=")[0]
+        if option in LAUNCHER_OPTIONS:
+            spec.report(f"scriptArgs[{index}]", f"{option} is the launcher's; use {LAUNCHER_OPTIONS[option]}")
+        elif option == "MISC.CKPT":
+            spec.report(f"scriptArgs[{index}]", "MISC.CKPT is set by the operator; use spec.checkpoint.path")
+    return args
+
+
+def read_template(template: Fields) -> dict[str, Any]:
+    """`spec.template` as it is; the operator's own environment names must be free in it."""
+    template.child("metadata")
+    pod = template.child("spec")
+    for kind in ("initContainers", "containers"):
+        containers = pod.value(kind) or []
+        if not isinstance(containers, list):
+            pod.report(kind, f"{show(containers)} is not a list")
+            continue
+        for index, container in enumerate(containers):
+            _check_environment(Fields(container, f"{pod.path}.{kind}[{index}]", pod.problems))
+    template.close()
+    return template.content
+
+
+def _check_environment(container: Fields) -> None:
+    variables = container.value("env") or []
+    if not isinstance(variables, list):
+        container.report("env", f"{show(variables)} is not a list")
+        return
+    for index, variable in enumerate(variables):
+        name = variable.get("name") if isinstance(variable, dict) else None
+        if not isinstance(name, str):
+            container.report(f"env[{index}]", f"{show(variable)} has no name")
+        elif is_reserved(name):
+            reserved = ", ".join([*RESERVED_NAMES, *(f"{prefix}*" for prefix in RESERVED_PREFIXES)])
+            container.report(
+                f"env[{index}].name", f"{name} is reserved, the operator sets it; choose a name other than {reserved}"
+            )

@@ -1,0 +1,84 @@
+"""What a configuration may hold: every key's default, type, range and meaning, declared once per script.
+
+The declarations are in `pet.config.defaults`; `pet.config.node` merges the user's values by them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+FINITE = sys.float_info.max
+
+
+@dataclass(frozen=True)
+class Key:
+    """One configuration key.
+
+    `type` is a Python type: `int`, `float`, `bool`, `str`, `Any`, `Literal[…]` for a choice, `tuple[…]`, `list[…]`,
+    `dict[str, Any]`, or a union of these. The range holds for every number in the value; only a maximum of infinity
+    lets infinity in, and nothing lets NaN in.
+    """
+
+    default: Any
+    type: Any
+    comment: str
+    minimum: float = -FINITE
+    maximum: float = FINITE
+
+
+# Nested like the YAML: section names lead to sections, key names to keys.
+Declaration = Mapping[str, "Key | Declaration"]
+
+
+class Schema:
+    """All keys of one script, by dotted name, in the order of their declaration."""
+
+    def __init__(self, script: str, *declarations: Declaration) -> None:
+        """Later declarations add keys to earlier ones or replace them."""
+        self.script = script
+        self.keys: dict[str, Key] = {}
+        for declaration in declarations:
+            self.keys.update(_flatten(declaration))
+
+    @cached_property
+    def sections(self) -> frozenset[str]:
+        """The dotted names of everything that holds keys."""
+        paths = [name.split(".") for name in self.keys]
+        return frozenset(".".join(path[:depth]) for path in paths for depth in range(1, len(path)))
+
+    def defaults(self) -> dict[str, Any]:
+        """The default values, nested like the YAML."""
+        root: dict[str, Any] = {}
+        for name, key in self.keys.items():
+            *path, last = name.split(".")
+            section = root
+            for part in path:
+                section = section.setdefault(part, {})
+            section[last] = key.default
+        return root
+
+    def nearest(self, name: str) -> str | None:
+        """The declared name a user most likely meant by an unknown one: a misspelt sibling, else the same last part
+        in another section, else anything similar."""
+        parent, _, last = name.rpartition(".")
+        names = [*self.sections, *self.keys]
+        siblings = {other.rpartition(".")[2].upper(): other for other in names if other.rpartition(".")[0] == parent}
+        if close := difflib.get_close_matches(last.upper(), siblings, n=1):
+            return siblings[close[0]]
+        elsewhere = [other for other in names if other.rpartition(".")[2] == last.upper()]
+        close = difflib.get_close_matches(name.upper(), elsewhere, n=1, cutoff=0.0)
+        close = close or difflib.get_close_matches(name.upper(), names, n=1)
+        return close[0] if close else None
+
+
+def _flatten(declaration: Declaration, prefix: str = "") -> Iterator[tuple[str, Key]]:
+    for name, value in declaration.items():
+        if isinstance(value, Key):
+            yield prefix + name, value
+        else:
+            yield from _flatten(value, f"{prefix}{name}.")
