@@ -1,0 +1,79 @@
+"""The failure file: a rank's own account of why it ends, written before it leaves the process group."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pet.runfiles.atomic import replace_text
+from pet.runfiles.exits import ExitCode
+
+MESSAGE_BYTES = 2048
+TRACEBACK_BYTES = 3072
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one rank ended. `iteration` is None before the first step."""
+
+    attempt: int
+    restart: int
+    rank: int
+    iteration: int | None
+    exit_code: int
+    exit_class: str
+    type: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(
+        cls,
+        error: BaseException,
+        *,
+        exit_code: ExitCode,
+        attempt: int,
+        restart: int,
+        rank: int,
+        iteration: int | None,
+    ) -> Failure:
+        """The account of an exception: the head of its message, the tail of its traceback."""
+        return cls(
+            attempt=attempt,
+            restart=restart,
+            rank=rank,
+            iteration=iteration,
+            exit_code=int(exit_code),
+            exit_class=exit_code.exit_class,
+            type=type(error).__name__,
+            message=head(str(error), MESSAGE_BYTES),
+            traceback=tail("".join(traceback.format_exception(error)), TRACEBACK_BYTES),
+        )
+
+
+def write_failure(path: str | Path, failure: Failure) -> None:
+    """Write the report as a whole. Raises OSError."""
+    replace_text(Path(path), json.dumps(asdict(failure)))
+
+
+def read_failure(path: str | Path) -> Failure | None:
+    """The report, or None if the rank wrote none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return Failure(**json.loads(text))
+
+
+def head(text: str, limit: int) -> str:
+    """The beginning of a text, at most `limit` bytes of UTF-8."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= limit else data[: limit - 3].decode(errors="ignore") + "…"
+
+
+def tail(text: str, limit: int) -> str:
+    """The end of a text, at most `limit` bytes of UTF-8."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= limit else "…" + data[len(data) - limit + 3 :].decode(errors="ignore")

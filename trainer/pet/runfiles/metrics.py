@@ -1,0 +1,86 @@
+"""The metric file: the job's numbers, already reduced over the ranks, as rank 0 last wrote them.
+
+JSON knows no NaN. A number that is not finite is written as null, and null is read as NaN where a number belongs and as
+None where the field may be absent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pet.runfiles.atomic import replace_text
+from pet.runfiles.checkpoint_info import CheckpointInfo
+from pet.runfiles.histogram import Histogram
+
+
+@dataclass
+class JobMetrics:
+    """One log window's numbers. Counters count since this start of the ranks began; times are in seconds."""
+
+    attempt: int
+    restart: int
+    world_size: int
+    script: str = ""
+    cfg: str = ""
+    torch: str = ""
+    precision: str = ""
+    device: str = ""
+    iteration: int = 0
+    max_iterations: int = 0
+    epoch: int | None = None
+    losses: dict[str, float] = field(default_factory=dict)  # "total" among them
+    learning_rate: float | None = None
+    samples_per_second: float | None = None
+    eta_seconds: float | None = None
+    step_seconds: float | None = None  # the expected duration of a step: a running median
+    samples_total: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)  # newest evaluation, for example top1
+    dataset: str = ""  # the one evaluated
+    checkpoint: CheckpointInfo | None = None
+    resumed_from: int | None = None  # None: from scratch
+    checkpoint_interval_iterations: int | None = None
+    checkpoint_saves: dict[str, Histogram] = field(default_factory=dict)  # durations by result: success, error
+    checkpoint_failures: dict[str, int] = field(default_factory=dict)  # by reason
+    accounting: dict[str, float] = field(default_factory=dict)  # productive-, redo-, stall-, startupSeconds
+    hook_errors: dict[str, int] = field(default_factory=dict)  # by hook
+    user: dict[str, float] = field(default_factory=dict)  # what users' hooks put into the storage
+    dropped_terms: int = 0
+    nonfinite_losses: int = 0
+
+
+def write_metrics_file(path: str | Path, metrics: JobMetrics) -> None:
+    """Replace the file. Raises OSError; the loop reports that and goes on."""
+    replace_text(Path(path), json.dumps(finite_or_none(asdict(metrics)), allow_nan=False))
+
+
+def read_metrics_file(path: str | Path) -> JobMetrics | None:
+    """The newest numbers, or None before the first log window. Keys of a newer writer are ignored."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    known = {entry.name for entry in fields(JobMetrics)}
+    values: dict[str, Any] = {key: value for key, value in json.loads(text).items() if key in known}
+    for name in ("losses", "metrics", "user", "accounting"):
+        values[name] = {key: math.nan if value is None else value for key, value in values.get(name, {}).items()}
+    if values.get("checkpoint") is not None:
+        values["checkpoint"] = CheckpointInfo(**values["checkpoint"])
+    values["checkpoint_saves"] = {
+        result: Histogram(**histogram) for result, histogram in values.get("checkpoint_saves", {}).items()
+    }
+    return JobMetrics(**values)
+
+
+def finite_or_none(value: Any) -> Any:
+    """The same nest of dicts and lists with every number that is not finite replaced by None."""
+    if isinstance(value, dict):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
