@@ -1,0 +1,203 @@
+"""One process's time as a folder's owner: everything that writes checkpoints goes through here.
+
+The order of a write: fence, data and manifest under temporary names and flushed, fence, data renamed, folder flushed,
+manifest renamed (the commit), folder flushed. A committed name is never written again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pet.store.errors import Corrupt, Fenced
+from pet.store.files import ChecksumWriter, Digest, read_bytes, remove, sync_directory, write_durably
+from pet.store.folder import Entry, Folder
+from pet.store.manifest import Manifest, encode_manifest
+from pet.store.names import OWNER, TEMPORARY, data_of, parse_data
+from pet.store.owner import Owner, encode_owner, is_own, parse_owner
+
+logger = logging.getLogger(__name__)
+
+Write = Callable[[ChecksumWriter], object]
+
+
+class Tenure:
+    """Made by `pet.store.opening.open_folder`.
+
+    `resumed` is the checkpoint that this run loaded and verified, None if it began anew.
+    """
+
+    def __init__(self, folder: Folder, owner: Owner) -> None:
+        self.folder = folder
+        self.owner = owner
+        self.resumed: Manifest | None = None
+        self._written: set[Manifest] = set()
+
+    def claim(self, *, first: bool) -> None:
+        """Write the owner record. `first` asks that there be none yet; then FileExistsError tells of a rival."""
+        if first:
+            write_durably(self.folder.at(OWNER), self._write_owner)
+        else:
+            temporary = self._temporary("owner")
+            write_durably(temporary, self._write_owner)
+            os.rename(temporary, self.folder.at(OWNER))
+        sync_directory(self.folder.path)
+
+    def resume_from(self, manifest: Manifest) -> None:
+        """This run goes on from a checkpoint that was verified."""
+        self.resumed = manifest
+        with _reported("model_latest.pth was not set"):
+            self.folder.latest.point_at(manifest.file)
+
+    def fence(self) -> None:
+        """Raise Fenced unless the folder is still this process's."""
+        try:
+            found = parse_owner(read_bytes(self.folder.at(OWNER)))
+        except (Corrupt, FileNotFoundError) as error:
+            raise Fenced(
+                f"the owner record of {self.folder.path} is gone or unreadable ({error}): nothing is written "
+                "to a folder that may be another's"
+            ) from error
+        if not is_own(found, self.owner):
+            raise Fenced(f"{self.folder.path} is used by {found} now, this was {self.owner}")
+        if found.generation < self.owner.generation:
+            # A process that we fenced out was between its look at the record and its write.
+            self.claim(first=False)
+
+    def commit(self, draft: Manifest, write: Write) -> Manifest:
+        """Write a checkpoint and return its manifest; `draft` lacks only size and checksum.
+
+        If this run's own history holds the checkpoint already, nothing is written. Raises Fenced, and OSError or what
+        `write` raises; then no new name is committed and the temporary files are gone.
+        """
+        self.fence()
+        present = self.folder.entry(draft.file)
+        if (done := self._already_saved(draft, present)) is not None:
+            return done
+        data, seal = self._temporary(f"{draft.iteration}", ".pth"), self._temporary(f"{draft.iteration}", ".json")
+        try:
+            digest = self._write_new(data, write)
+            manifest = replace(draft, bytes=digest.bytes, crc32=digest.crc32)
+            self._write_new(seal, lambda file: file.write(encode_manifest(manifest)))
+            self.fence()
+            self._free_name(draft.file)
+            os.rename(data, self.folder.at(manifest.file))
+            sync_directory(self.folder.path)
+            os.rename(seal, self.folder.at(manifest.name))
+        except BaseException:
+            remove(data)
+            remove(seal)
+            raise
+        sync_directory(self.folder.path)
+        self._written.add(manifest)
+        return manifest
+
+    def keep_data(self, file: str, write: Write) -> str:
+        """Write a file that is no checkpoint: durable and whole, but without a manifest. Returns its path."""
+        self.fence()
+        temporary = self._temporary(file)
+        self._write_new(temporary, write)
+        try:
+            self.fence()
+            self._free_name(file)
+            os.rename(temporary, self.folder.at(file))
+        except BaseException:
+            remove(temporary)
+            raise
+        sync_directory(self.folder.path)
+        return self.folder.at(file)
+
+    def publish(self, committed: Manifest, *, keep: int, link: bool) -> None:
+        """What follows a commit: the link, and retention. Their errors are reported; the commit stands."""
+        if link:
+            with _reported("model_latest.pth was not set"):
+                self.folder.latest.point_at(committed.file)
+        with _reported("older checkpoints were not removed"):
+            self._prune(keep, committed)
+
+    def publish_best(self, committed: Manifest) -> None:
+        """What follows the commit of a best model: the former one goes. An error is reported; the commit stands."""
+        with _reported("the former best model was not removed"):
+            self._prune_best(committed)
+
+    def _prune(self, keep: int, committed: Manifest) -> None:
+        """Delete this uid's checkpoints but the newest `keep` (0: keep all), what was just committed, and what the
+        last load verified: that one is known to be good."""
+        if keep == 0:
+            return
+        own = [entry for entry in self.folder.entries() if self._is_own(entry)]
+        for entry in own[keep:]:
+            if entry.manifest not in (committed, self.resumed):
+                self.folder.delete(entry.file)
+
+    def _prune_best(self, committed: Manifest) -> None:
+        """Delete this uid's best models but the one that was just committed."""
+        for file in filter(None, map(data_of, self.folder.names())):
+            name = parse_data(file)
+            if name is not None and name.accuracy is not None and file != committed.file:
+                entry = self.folder.entry(file)
+                if entry is not None and self._is_own(entry):
+                    self.folder.delete(file)
+
+    def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
+        """The committed checkpoint of this name, if it holds what this run would write."""
+        manifest = present.manifest if present else None
+        if present is None or manifest is None or manifest.iteration != draft.iteration:
+            return None
+        if not self._descends_from(manifest):
+            return None
+        try:
+            return self.folder.verify(present)
+        except Corrupt:
+            return None
+
+    def _descends_from(self, manifest: Manifest) -> bool:
+        """Whether this run would come to the same state: it wrote or loaded that checkpoint, or it went on from an
+        earlier one of the same uid."""
+        if manifest in self._written or manifest == self.resumed:
+            return True
+        resumed = self.resumed
+        return (
+            resumed is not None
+            and resumed.owner_uid == manifest.owner_uid == self.owner.uid
+            and resumed.iteration <= manifest.iteration
+        )
+
+    def _free_name(self, file: str) -> None:
+        """Move what has this name out of the way, just before the name is needed: a pair of another history, a pair
+        that does not verify, or data that was never committed."""
+        entry = self.folder.entry(file)
+        if entry is None:
+            if self.folder.has(file):
+                self.folder.supersede(file, self.owner.uid)
+            return
+        try:
+            self.folder.supersede(file, self.folder.verify(entry).owner_uid)
+        except Corrupt as problem:
+            logger.warning("%s does not verify: %s", file, problem)
+            self.folder.quarantine(file, self.owner.uid)
+
+    def _is_own(self, entry: Entry) -> bool:
+        return entry.manifest is not None and entry.manifest.owner_uid == self.owner.uid
+
+    def _temporary(self, what: str, suffix: str = "") -> str:
+        return self.folder.at(f"{TEMPORARY}{what}-{self.owner.attempt}-{self.owner.restart}-{os.getpid()}{suffix}")
+
+    def _write_new(self, path: str, write: Write) -> Digest:
+        # One of this name can only be left from an earlier write of this process whose removal failed.
+        remove(path)
+        return write_durably(path, write)
+
+    def _write_owner(self, file: ChecksumWriter) -> None:
+        file.write(encode_owner(self.owner))
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.error("%s: %s", what, error)
