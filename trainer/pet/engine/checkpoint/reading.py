@@ -1,0 +1,74 @@
+"""Reading a file of weights or a checkpoint: never a full unpickling, whatever the file's age."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from pet.engine.checkpoint import old_pickle
+from pet.store.files import READ_RETRIES, RETRY_SECONDS
+
+# A network volume may show a file late to another node than the one that wrote it.
+_LATE = frozenset({errno.EIO, errno.ENOENT, errno.ESTALE})
+
+
+def read_checkpoint(path: str, size: int | None = None) -> dict[str, Any]:
+    """The dictionary in a file of `torch.save`, with its tensors on the CPU, mapped from the file where its format
+    allows.
+
+    With `size`, its size in bytes, a file that is not there yet is waited for. Raises OSError, and ValueError if the
+    file holds no dictionary or something that only a full unpickling, and thus the execution of what it holds, reads.
+    """
+    if size is not None:
+        _await(path, size)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as refused:
+        try:
+            state = old_pickle.load(path)
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"{path} holds more than tensors and plain values: {error}") from refused
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not a dictionary of tensors")
+    return state
+
+
+def _await(path: str, size: int) -> None:
+    for attempt in range(READ_RETRIES + 1):
+        if attempt:
+            time.sleep(RETRY_SECONDS)
+        try:
+            found = os.stat(path).st_size
+        except OSError as error:
+            if error.errno not in _LATE or attempt == READ_RETRIES:
+                raise
+            continue
+        if found == size:
+            return
+    raise OSError(errno.EIO, f"{found} bytes instead of {size}", path)
+
+
+def tensor_crc(value: Any) -> int:
+    """CRC32 of the bytes of all tensors in nested dictionaries and lists, in their order."""
+    crc = 0
+    for tensor in _tensors(value):
+        crc = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value.detach()
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)

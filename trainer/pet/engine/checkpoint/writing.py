@@ -1,0 +1,68 @@
+"""Rank 0's part of a save: the state as a dictionary, its manifest, and the commit."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any, cast
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, snapshot
+from pet.engine.distributed import get_world_size
+from pet.runfiles.checkpoint_info import CheckpointInfo
+from pet.store.manifest import Manifest
+from pet.store.names import parse_data
+from pet.store.tenure import Tenure, Write
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all."""
+
+    def __init__(self, tenure: Tenure, keep: int, config_hash: str) -> None:
+        self._tenure = tenure
+        self._keep = keep
+        self._config_hash = config_hash
+
+    def save(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
+             extra: dict[str, Any], ranks: list[Any], link: bool) -> CheckpointInfo:  # fmt: skip
+        """Commit a checkpoint that training can go on from."""
+        check_plain(extra, "extra")
+        state = snapshot(model, optimizer, scheduler) | {"extra": extra, "ranks": ranks}
+        manifest = self._commit(file, state, model, scheduler)
+        self._tenure.publish(manifest, keep=self._keep, link=link)
+        return self._info(manifest)
+
+    def save_best(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer,
+                  scheduler: Scheduler) -> CheckpointInfo:  # fmt: skip
+        """Commit a model in the place of the former best."""
+        manifest = self._commit(file, snapshot(model, optimizer, scheduler), model, scheduler)
+        self._tenure.publish_best(manifest)
+        return self._info(manifest)
+
+    def save_error(self, file: str, model: nn.Module) -> str:
+        """Write weights that are no checkpoint. Returns the path."""
+        state = {"model": model_state(model)}
+        return self._tenure.keep_data(file, _writing(state))
+
+    def _commit(self, file: str, state: dict[str, Any], model: nn.Module, scheduler: Scheduler) -> Manifest:
+        if parse_data(file) is None:
+            raise ValueError(f"{file!r} is no checkpoint's name: an infix is of small letters, a number has no sign")
+        owner = self._tenure.owner
+        draft = Manifest(
+            iteration=scheduler.iteration - 1, file=file, bytes=0, crc32=0, world_size=get_world_size(),
+            config_hash=self._config_hash, torch=str(torch.__version__), threads=torch.get_num_threads(),
+            bucket_bytes=model.bucket_bytes_cap if isinstance(model, DistributedDataParallel) else 0,
+            owner_uid=owner.uid, attempt=owner.attempt, restart=owner.restart,
+        )  # fmt: skip
+        return self._tenure.commit(draft, _writing(state))
+
+    def _info(self, manifest: Manifest) -> CheckpointInfo:
+        path = self._tenure.folder.at(manifest.file)
+        return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, os.path.getmtime(path), verified=True)
+
+
+def _writing(state: dict[str, Any]) -> Write:
+    # torch.save asks of a file object only that it can write and flush.
+    return lambda stream: torch.save(state, cast("IO[bytes]", stream))

@@ -1,0 +1,199 @@
+"""Pet's CheckPointer: resume at the start, save at step boundaries.
+
+How bytes reach the disk, and what a folder's content means, is `pet.store`. Here rank 0 decides and writes, all ranks
+load, and an error of one rank is raised by all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pet.config.environment import JobEnvironment
+from pet.config.errors import ConfigError
+from pet.engine.checkpoint import weights as matching
+from pet.engine.checkpoint.agreement import gather_checked, on_rank_0
+from pet.engine.checkpoint.decision import Decision, decide
+from pet.engine.checkpoint.loading import describe, load
+from pet.engine.checkpoint.optimizer_state import load_optimizer_state
+from pet.engine.checkpoint.snapshot import NonFiniteWeights, Scheduler, check_plain
+from pet.engine.checkpoint.writing import CheckpointWriter
+from pet.engine.distributed import get_world_size, is_main_process
+from pet.runfiles.checkpoint_info import CheckpointInfo
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_KEEP = 3
+
+
+class CheckPointer:
+    """Finds what a run begins with, and saves it. Making one is collective, as are `save` and `save_best`.
+
+    Args:
+        ckpt: MISC.CKPT, used where the environment gives no folder. An empty name means: save nothing.
+        weights_path: TRAIN.WEIGHTS, ignored when a checkpoint is resumed.
+        auto_resume: TRAIN.AUTO_RESUME; False means `resume: Never`.
+        keep: SOLVER.SNAPSHOT_KEEP, used where the environment says nothing.
+        config_hash: of the configuration, kept in the manifests.
+
+    Attributes:
+        directory: the checkpoint folder, empty if nothing is saved.
+        resume: a checkpoint of this job is loaded; `retrain`: only weights are.
+        checkpoint: what was loaded, None for a start from scratch.
+        iteration: of the resumed checkpoint, else 0; `resumed`: what is known of it.
+        mismatch_keys: keys of the model that `load_model` did not fill.
+        uid, attempt, restart: who owns the folder now.
+
+    Raises ConfigError, CheckpointUnusable and Fenced, the same on all ranks.
+    """
+
+    def __init__(self, ckpt: str, *, weights_path: str = "", auto_resume: bool = True, keep: int | None = None,
+                 config_hash: str = "", environment: JobEnvironment | None = None) -> None:  # fmt: skip
+        environment = environment or JobEnvironment()
+        self.directory = ckpt if environment.checkpoint_dir is None else environment.checkpoint_dir
+        self._writer: CheckpointWriter | None = None
+        keep = _checked_keep(environment.checkpoint_keep, keep)
+
+        def open_folder() -> Decision:
+            tenure, decision = decide(self.directory, environment, weights_path, auto_resume)
+            self._writer = CheckpointWriter(tenure, keep, config_hash) if tenure else None
+            return decision
+
+        decision = on_rank_0(open_folder)
+        owner = decision.owner
+        self.uid = owner.uid if owner else environment.uid
+        self.attempt = owner.attempt if owner else environment.attempt or 1
+        self.restart = owner.restart if owner else 0
+        self._loaded = load(decision)
+        self.checkpoint = self._loaded.state if self._loaded else None
+        self.resumed = self._loaded.resumed if self._loaded else None
+        self.resume = self.resumed is not None
+        self.retrain = self._loaded is not None and not self.resume
+        self.iteration = self.resumed.iteration if self.resumed else 0
+        self.mismatch_keys: list[str] = []
+        if is_main_process():
+            describe(self._loaded, decision.source.manifest if decision.source else None, config_hash)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What `save` was given as `extra`; empty unless a checkpoint was resumed."""
+        return dict(self._resumed_state.get("extra") or {})
+
+    def rank_state(self, rank: int) -> dict[str, Any] | None:
+        """What that rank gave to `save`; None without it, or if it was saved by another number of ranks."""
+        ranks = self._resumed_state.get("ranks") or []
+        return ranks[rank] if len(ranks) == get_world_size() else None
+
+    def load_model(self, model: nn.Module, convert_conv1: bool = False, use_weights_once: bool = False) -> None:
+        """Fill the model from what was loaded; does nothing at a start from scratch.
+
+        A resume demands the same names and shapes, else ConfigError lists the differences. Weights for a start are
+        matched by the end of their names, at dots; `mismatch_keys` are the model's keys that got none. `convert_conv1`
+        swaps the input channels of their stem, with `use_weights_once` each fills one key only.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            return
+        model = model.module if isinstance(model, DistributedDataParallel) else model
+        state, weights = model.state_dict(), matching.weights_in(loaded.state)
+        if self.resume:
+            match = matching.match_exactly(state, weights)
+            matching.check_resumable(match, loaded.path)
+        else:
+            if not weights:
+                raise ConfigError.of(loaded.field, f"{loaded.path} holds no weights")
+            if convert_conv1:
+                weights = matching.swap_stem_channels(weights, loaded.path)
+            match = matching.match_by_suffix(state, weights, use_weights_once)
+        model.load_state_dict({key: weights[name] for key, name in match.filled.items()}, strict=False)
+        self.mismatch_keys = [key for key in state if key not in match.filled]
+        for text in match.shapes:
+            logger.warning("%s: not loaded", text)
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Fill the optimizer when a checkpoint is resumed. Raises ConfigError if it does not fit."""
+        if self.resumed:
+            load_optimizer_state(optimizer, self._resumed_state["optimizer"], self.resumed.file)
+
+    def load_scheduler(self, scheduler: Scheduler) -> None:
+        """Restore iteration and info, and with them the learning rates, when a checkpoint is resumed."""
+        if self.resumed:
+            scheduler.load_state_dict(self._resumed_state["scheduler"])
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, copy_latest: bool = True,
+             infix: str = "iter", epoch: int | None = None, extra: dict[str, Any] | None = None,
+             rank_state: dict[str, Any] | None = None) -> CheckpointInfo | None:  # fmt: skip
+        """Commit `model_<infix><N>.pth`, N the last finished iteration, or `epoch` with the infix "epoch". Collective.
+
+        `extra` (rank 0's) and `rank_state` (each rank's) may hold tensors, numbers, texts and None in dictionaries,
+        lists and tuples. Returns once the checkpoint is on the disk; None if nothing is saved.
+
+        Raises on all ranks: NonFiniteWeights, TypeError for a state that no load would give back, Fenced, OSError.
+        """
+        number = epoch if infix == "epoch" else scheduler.iteration - 1
+        if number is None or infix == "error":
+            raise ValueError(f"infix {infix!r} is reserved, or its epoch is missing")
+        if not self.directory:
+            return None
+        ranks = gather_checked(rank_state, lambda state: check_plain(state, "rank_state"))
+        file, extra = f"model_{infix}{number}.pth", extra or {}
+        return self._write(lambda writer: writer.save(file, model, optimizer, scheduler, extra, ranks, copy_latest))
+
+    def save_best(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, accuracy: float,
+                  epoch: int, infix: str = "epoch") -> CheckpointInfo | None:  # fmt: skip
+        """Commit `model_<infix><epoch>-<accuracy>.pth` in the place of the former best, unless that was better.
+
+        Notes accuracy and epoch as the best in `scheduler.info`. Collective; raises as `save` does.
+        """
+        if not on_rank_0(lambda: accuracy >= scheduler.info.get("best_acc", -math.inf)):
+            return None
+        scheduler.info.update(best_acc=accuracy, best_epoch=epoch)
+        file = f"model_{infix}{epoch}-{accuracy:4.2f}.pth"
+        if not self.directory:
+            return None
+        return self._write(lambda writer: writer.save_best(file, model, optimizer, scheduler))
+
+    def save_error(self, model: nn.Module, iteration: int) -> str | None:
+        """Keep the weights of an unfinished step as `model_error<iteration>.pth`, for a look; never resumed from.
+
+        For rank 0, not collective. Returns the path; None if nothing is saved or the weights are not finite.
+        """
+        if self._writer is None:
+            return None
+        try:
+            return self._writer.save_error(f"model_error{iteration}.pth", model)
+        except NonFiniteWeights as error:
+            logger.warning("%s", error)
+            return None
+
+    @property
+    def _resumed_state(self) -> dict[str, Any]:
+        return self._loaded.state if self._loaded and self.resume else {}
+
+    def _write(self, action: Callable[[CheckpointWriter], CheckpointInfo]) -> CheckpointInfo:
+        def act() -> CheckpointInfo:
+            if self._writer is None:
+                raise RuntimeError("rank 0 opened no checkpoint folder")
+            return action(self._writer)
+
+        return on_rank_0(act)
+
+
+def _checked_keep(from_environment: int | None, from_config: int | None) -> int:
+    """How many checkpoints to keep; 0 means all of them. Raises ConfigError."""
+    field, keep = "PETJOB_CHECKPOINT_KEEP", from_environment
+    if keep is None:
+        field, keep = "SOLVER.SNAPSHOT_KEEP", DEFAULT_KEEP if from_config is None else from_config
+    if keep < 0 or keep == 1:
+        raise ConfigError.of(
+            field,
+            f"{keep} is not possible: 0 keeps all, else at least 2, so that a good one is left "
+            "if the newest turns out damaged",
+        )
+    return keep

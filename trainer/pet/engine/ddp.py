@@ -1,0 +1,97 @@
+"""Data-parallel training: wrapping the model so that a resumed run adds gradients up in the same order.
+
+DDP rebuilds its buckets at the start of its second iteration. A resumed run would thus reduce its first step in another
+layout than the uninterrupted one, and sums of floats depend on their order. One forward and backward before the first
+step gets that over with; it changes nothing else, and is the first test of all ranks' connections.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pet.config import Config
+from pet.engine.distributed import all_gather_objects, get_world_size, peer_errors
+from pet.engine.rng import get_rng_state, set_rng_state
+
+Batch = tuple[Any, Any, Any]
+
+
+def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
+    """The model in DDP, warmed up with one batch of (inputs, targets, indices) on the model's device.
+
+    In one process the model itself. Parameters, buffers, gradients and random state are as before.
+    """
+    if get_world_size() == 1:
+        return model
+    with _nothing_happened(model):
+        find_unused = _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch)
+        # Renamed in newer releases of torch.
+        parameters = inspect.signature(DistributedDataParallel.__init__).parameters
+        sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        device = next(model.parameters()).device
+        with peer_errors():
+            wrapped = DistributedDataParallel(
+                model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused,
+                static_graph=cfg.SOLVER.DDP.STATIC_GRAPH, gradient_as_bucket_view=True,
+                **{sync: cfg.SOLVER.DDP.BROADCAST_BUFFERS},
+            )  # fmt: skip
+            _backward(wrapped, batch)
+    return wrapped
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DDP, or the model itself."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def broadcast_buffers(model: nn.Module) -> None:
+    """Give every rank the buffers of rank 0: running statistics differ between ranks, and rank 0's are the model's."""
+    if get_world_size() == 1:
+        return
+    with peer_errors():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def sum_losses(outputs: dict[str, Any]) -> torch.Tensor:
+    """What backward gets: the sum of the model's losses, which are weighted already."""
+    first, *others = outputs["losses"].values()
+    total: torch.Tensor = sum(others, start=first)
+    return total
+
+
+def _find_unused(model: nn.Module, setting: str | bool, batch: Batch) -> bool:
+    """Whether DDP has to look for parameters without a gradient; "auto" tries one backward to find out."""
+    if setting != "auto":
+        return bool(setting)
+    _backward(model, batch)
+    unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    return any(all_gather_objects(unused))
+
+
+def _backward(model: nn.Module, batch: Batch) -> None:
+    inputs, targets, _ = batch
+    torch.autograd.backward(sum_losses(model(inputs, targets)))
+
+
+@contextmanager
+def _nothing_happened(model: nn.Module) -> Iterator[None]:
+    """Afterwards buffers, gradients and random state are what they were before."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    rng = get_rng_state()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        model.zero_grad(set_to_none=True)
+        set_rng_state(rng)

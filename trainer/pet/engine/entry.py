@@ -1,0 +1,97 @@
+"""How a training script runs as a rank: its command line, its session, and how it ends.
+
+A rank that fails says why in its failure file before it leaves the process group, and ends with the exit code of the
+failure's class. A script that is started by hand, without the environment of a rank, hands itself to the launcher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pet.config import ConfigError
+from pet.engine.distributed import destroy_process_group
+from pet.engine.errors import StopRequested, exit_code
+from pet.engine.session import Session, open_session
+from pet.launch.handover import ensure_ranks
+from pet.runfiles.exits import ExitCode
+from pet.runfiles.failure import Failure, write_failure
+from pet.runfiles.heartbeat import Section
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    main: Callable[[argparse.Namespace, Session], None], script: str, argv: Sequence[str] | None = None
+) -> NoReturn:
+    """Run `main(args, session)` as this rank and exit. `script` is the script's place, `tools/…/train_net.py`."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    ensure_ranks(script, argv)
+    faulthandler.enable()
+    args = parse_args(argv)
+    session = open_session(script, args.cfg_file)
+    try:
+        main(args, session)
+        session.enter(Section.DONE)
+        destroy_process_group()
+    except BaseException as error:
+        _leave(session, error)
+    _flush()
+    sys.exit(ExitCode.SUCCEEDED)
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """A script's own options: `--cfg`, `--local_rank`, and KEY VALUE pairs as `opts`."""
+    parser = argparse.ArgumentParser(prog="train_net.py", allow_abbrev=False)
+    parser.add_argument("--cfg", dest="cfg_file", required=True, help="the YAML configuration")
+    parser.add_argument("--local_rank", type=int, default=0, help="set by the launcher")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override keys of the configuration")
+    return parser.parse_args(argv)
+
+
+def _leave(session: Session, error: BaseException) -> NoReturn:
+    """End this rank at once by the class of its error.
+
+    Not through the interpreter's exit: destructors of a process group whose peers are gone may wait for ever.
+    """
+    code = exit_code(error)
+    if not isinstance(error, StopRequested):
+        _report(session, error, code)
+    else:
+        session.enter(Section.DONE)
+        destroy_process_group()
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    _flush()
+    os._exit(code)
+
+
+def _report(session: Session, error: BaseException, code: ExitCode) -> None:
+    if isinstance(error, ConfigError) and session.rank == 0:
+        logging.getLogger("pet").error("%s", error)
+    elif not isinstance(error, ConfigError):
+        logger.error("rank %d ends: %s", session.rank, code.exit_class, exc_info=error)
+    failure = Failure.of(
+        error,
+        exit_code=code,
+        attempt=session.attempt,
+        restart=session.restart,
+        rank=session.rank,
+        iteration=session.iteration,
+    )
+    try:
+        write_failure(session.run_dir.failure(session.local_rank), failure)
+    except OSError as full:
+        logger.error("the failure report was not written: %s", full)
+
+
+def _flush() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()

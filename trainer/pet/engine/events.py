@@ -1,0 +1,170 @@
+"""Pet's event storage: what hooks and writers say to one another, a bounded history of numbers per name.
+
+Nothing here grows with the iteration: a history keeps a ring of its newest values and running sums.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pet.engine.metrics import StepMetrics
+
+RING = 128  # values kept per name: more than any log period averages over
+SAVED = 20  # of them in a checkpoint: what Pet's medians are taken over
+CLOCKS = frozenset({"time", "data_time"})  # names whose past says nothing about another machine or start
+
+_stack: list[EventStorage] = []
+
+
+def get_event_storage() -> EventStorage:
+    """The storage of the innermost `with EventStorage(…)`. Raises LookupError outside of one."""
+    if not _stack:
+        raise LookupError("no EventStorage is active: use it inside `with EventStorage(...)`")
+    return _stack[-1]
+
+
+class History:
+    """The newest values of one name, with the mean over all it has ever seen."""
+
+    __slots__ = ("_count", "_ring", "_total")
+
+    def __init__(self) -> None:
+        self._ring: deque[float] = deque(maxlen=RING)
+        self._total = 0.0
+        self._count = 0
+
+    def put(self, value: float) -> None:
+        """Append one value."""
+        self._ring.append(value)
+        self._total += value
+        self._count += 1
+
+    @property
+    def latest(self) -> float:
+        """The newest value."""
+        return self._ring[-1]
+
+    def median(self, window: int) -> float:
+        """The median of the newest `window` values."""
+        return median(self._newest(window))
+
+    def avg(self, window: int) -> float:
+        """The mean of the newest `window` values."""
+        values = self._newest(window)
+        return sum(values) / len(values)
+
+    @property
+    def global_avg(self) -> float:
+        """The mean of every value since the start."""
+        return self._total / self._count
+
+    def state_dict(self) -> dict[str, Any]:
+        """What shows the same numbers after a restart."""
+        return {"newest": self._newest(SAVED), "total": self._total, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._ring.extend(state["newest"])
+        self._total, self._count = state["total"], state["count"]
+
+    def _newest(self, window: int) -> list[float]:
+        values = list(self._ring)
+        return values[-window:]
+
+
+class EventStorage:
+    """The running step's number and the histories; a context manager, so that hooks find it by `get_event_storage`.
+
+    `iter` is the 1-based number of the running step. A scalar with `smoothing_hint` is shown as a median, one
+    without (a learning rate) as it is.
+    """
+
+    def __init__(self, start_iter: int = 0, log_period: int = 20, iter_per_epoch: int = -1) -> None:
+        self.iter = start_iter
+        self.log_period = log_period
+        self.iter_per_epoch = iter_per_epoch
+        self._histories: dict[str, History] = {}
+        self._hints: dict[str, bool] = {}
+        self._prefix = ""
+        self.pending: list[StepMetrics] = []  # steps whose numbers are still on the device, see pet.engine.metrics
+        self.nonfinite = 0  # losses that were NaN or infinite when they were read
+
+    def put_scalar(self, name: str, value: float, smoothing_hint: bool = True) -> None:
+        """Add a number under `name`. Raises ValueError when the hint of that name changes."""
+        name = self._prefix + name
+        if self._hints.setdefault(name, smoothing_hint) != smoothing_hint:
+            raise ValueError(f"scalar {name!r} was put with smoothing_hint={self._hints[name]} before")
+        history = self._histories.get(name)
+        if history is None:
+            history = self._histories[name] = History()
+        history.put(float(value))
+
+    def put_scalars(self, *, smoothing_hint: bool = True, **scalars: float) -> None:
+        """Add several numbers with one hint."""
+        for name, value in scalars.items():
+            self.put_scalar(name, value, smoothing_hint)
+
+    def history(self, name: str) -> History:
+        """The history of `name`. Raises KeyError if nothing was put there."""
+        return self._histories[name]
+
+    def histories(self) -> dict[str, History]:
+        """All histories by name."""
+        return self._histories
+
+    def latest(self) -> dict[str, float]:
+        """The newest value of every name."""
+        return {name: history.latest for name, history in self._histories.items()}
+
+    def latest_with_smoothing_hint(self, window: int = 20) -> dict[str, float]:
+        """The newest values; names with the hint give the median of the last `window` values instead."""
+        return {
+            name: history.median(window) if self._hints[name] else history.latest
+            for name, history in self._histories.items()
+        }
+
+    def smoothing_hints(self) -> dict[str, bool]:
+        """Whether each name is to be smoothed."""
+        return self._hints
+
+    def state_dict(self) -> dict[str, Any]:
+        """The newest values of every name but the clocks': a few KB, however long the run."""
+        return {
+            name: {"hint": self._hints[name], **history.state_dict()}
+            for name, history in self._histories.items()
+            if name not in CLOCKS
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Show what an uninterrupted run would show."""
+        for name, entry in state.items():
+            self._hints[name] = entry["hint"]
+            self._histories[name] = history = History()
+            history.load_state_dict(entry)
+
+    def step(self) -> None:
+        """Go on to the next step."""
+        self.iter += 1
+
+    @contextmanager
+    def name_scope(self, name: str) -> Iterator[None]:
+        """Put scalars as `name/…` inside the block."""
+        outer = self._prefix
+        self._prefix = f"{outer}{name.rstrip('/')}/"
+        try:
+            yield
+        finally:
+            self._prefix = outer
+
+    def __enter__(self) -> EventStorage:
+        _stack.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if _stack.pop() is not self:
+            raise RuntimeError("EventStorage blocks were left in the wrong order")

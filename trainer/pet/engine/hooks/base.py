@@ -1,0 +1,216 @@
+"""What a hook is, and how the loop calls many of them.
+
+One step, in order::
+
+    before_step -> fetch -> to device -> zero_grad -> forward -> loss -> backward -> after_backward
+      -> clip -> optimizer step -> after_step: timer, learning rate, [window's end: reduce, one read, writers],
+         [save], [evaluate] -> storage.step -> stop?
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from pet.config.errors import ConfigError, Problem
+
+logger = logging.getLogger(__name__)
+
+Call = Callable[..., None]
+
+
+class TrainerView(Protocol):
+    """What hooks may see of the loop."""
+
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def max_iter(self) -> int: ...
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def optimizer(self) -> torch.optim.Optimizer: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+class Priority(IntEnum):
+    """Places in the order of hooks: lower runs first, equal ones in the order they were given."""
+
+    TIMER = 10  # first after a step, so that no other hook's time counts as the step's
+    LEARNING_RATE = 20  # before anything that reads or saves the scheduler
+    NORMAL = 50  # users' hooks: their scalars reach the writers of the same step
+    REDUCER = 60  # the one read of the window, just before those who need it
+    WRITER = 70
+    CHECKPOINT = 80  # a save comes before an evaluation that may fail
+    EVALUATION = 90
+
+
+class TrainHook:
+    """Base of all hooks. Pet's four points, and five of ours; override those you need.
+
+    Epochs are counted from 1. A hook with state that must survive a restart defines `state_dict` and
+    `load_state_dict`; the state is kept under the hook's `name`.
+    """
+
+    name: str = ""
+    priority: int = Priority.NORMAL
+    trainer: TrainerView
+
+    def before_train(self) -> None:
+        """Before the first step."""
+
+    def before_step(self, storage: Any) -> None:
+        """Before a step's data is fetched."""
+
+    def after_backward(self, storage: Any) -> None:
+        """Gradients are there, not yet clipped."""
+
+    def after_step(self, storage: Any, **epochs: int) -> None:
+        """The optimizer has stepped. `epochs` is `epoch` and `max_epoch` in epoch mode, empty otherwise."""
+
+    def after_eval(self, metrics: dict[str, float]) -> None:
+        """An evaluation has finished, on all ranks."""
+
+    def on_checkpoint(self, state: dict[str, Any]) -> None:
+        """A checkpoint is about to be written; what is added to `state` is saved in it."""
+
+    def on_stop(self, reason: str) -> None:
+        """All ranks agreed to stop after this step; the state is not saved yet."""
+
+    def on_exception(self, exc: BaseException) -> None:
+        """Training ends by this error."""
+
+    def after_train(self, storage: Any) -> None:
+        """After the last step, however training ended."""
+
+
+POINTS = tuple(name for name, value in vars(TrainHook).items() if inspect.isfunction(value))
+
+
+@dataclass(frozen=True)
+class NamedHook:
+    """A hook at its place: any object with some of the points as methods."""
+
+    name: str
+    priority: int
+    hook: Any
+
+
+class HookSet:
+    """The hooks of a run, bound once: for each point a tuple of the methods that really do something."""
+
+    def __init__(self, hooks: Sequence[Any]) -> None:
+        """Order by priority, stable for equals. Raises ConfigError where two hooks have one name."""
+        named = [
+            NamedHook(
+                getattr(hook, "name", "") or type(hook).__name__, int(getattr(hook, "priority", Priority.NORMAL)), hook
+            )
+            for hook in hooks
+        ]
+        _require_unique_names(named)
+        for entry in named:
+            _warn_of_near_misses(entry.hook)
+        self.hooks = sorted(named, key=lambda entry: entry.priority)
+        self.before_train = self._bind("before_train")
+        self.before_step = self._bind("before_step")
+        self.after_backward = self._bind("after_backward")
+        self.after_step = self._bind("after_step")
+        self.after_eval = self._bind("after_eval")
+        self.on_checkpoint = self._bind("on_checkpoint")
+        self.on_stop = self._bind("on_stop")
+        self.on_exception = self._bind("on_exception")
+        self.after_train = self._bind("after_train")
+
+    def attach(self, trainer: TrainerView) -> None:
+        """Let the hooks see the loop."""
+        for entry in self.hooks:
+            if isinstance(entry.hook, TrainHook):
+                entry.hook.trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of every hook that has one, by name."""
+        return {entry.name: entry.hook.state_dict() for entry in self.hooks if hasattr(entry.hook, "state_dict")}
+
+    def load_state_dict(self, states: dict[str, Any]) -> None:
+        """Give every hook its state. A hook without one starts fresh; a state without its hook is logged."""
+        stateful = {entry.name: entry.hook for entry in self.hooks if hasattr(entry.hook, "load_state_dict")}
+        for name, hook in stateful.items():
+            if name in states:
+                hook.load_state_dict(states[name])
+            else:
+                logger.info("hook %s: no state in the checkpoint, starts fresh", name)
+        for name in states.keys() - stateful.keys():
+            logger.warning("the checkpoint holds the state of hook %s, which is not in this run", name)
+
+    def _bind(self, point: str) -> tuple[Call, ...]:
+        calls = []
+        for entry in self.hooks:
+            method = getattr(entry.hook, point, None)
+            if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
+                calls.append(_accepting(method))
+        return tuple(calls)
+
+
+def run_all(calls: Sequence[Call], **keywords: Any) -> None:
+    """Call every one even if some fail; then raise the first error, with the others as its cause."""
+    errors: list[Exception] = []
+    for call in calls:
+        try:
+            call(**keywords)
+        except Exception as error:
+            errors.append(error)
+    if len(errors) > 1 and errors[0].__cause__ is None:
+        raise errors[0] from ExceptionGroup("further hooks failed", errors[1:])
+    if errors:
+        raise errors[0]
+
+
+def _accepting(method: Call) -> Call:
+    """The method itself, or, where it does not take every keyword of its point, one that leaves the rest out.
+
+    Users' hooks are written with and without `**kwargs`; epoch mode gives `after_step` two keywords more.
+    """
+    parameters = inspect.signature(method).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return method
+    names = frozenset(parameters)
+
+    def call(**keywords: Any) -> None:
+        method(**{name: value for name, value in keywords.items() if name in names})
+
+    return call if method.__name__ == "after_step" and not {"epoch", "max_epoch"} <= names else method
+
+
+def _require_unique_names(named: Sequence[NamedHook]) -> None:
+    seen: set[str] = set()
+    problems = []
+    for entry in named:
+        if entry.name in seen:
+            problems.append(
+                Problem("TRAIN.HOOKS", f"two hooks are named {entry.name!r}: give one of them another `name`")
+            )
+        seen.add(entry.name)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _warn_of_near_misses(hook: Any) -> None:
+    """A method that looks like a point but is none is never called; it may be a helper, so this is no error."""
+    for name in vars(type(hook)):
+        if name.startswith(("before_", "after_", "on_")) and name not in POINTS:
+            nearest = difflib.get_close_matches(name, POINTS, n=1, cutoff=0.0)[0]
+            logger.warning(
+                "hook %s: %s is no hook point and is never called; the nearest is %s",
+                type(hook).__name__,
+                name,
+                nearest,
+            )

@@ -1,0 +1,113 @@
+"""The hooks of a run: the built-in ones, and those that the user names under TRAIN.HOOKS."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pet.config import Config, ConfigError, Problem
+from pet.engine.checkpointer import CheckPointer
+from pet.engine.hooks.base import Priority
+from pet.engine.hooks.checkpoint import PeriodicCheckpoint
+from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
+from pet.engine.hooks.schedule import LRScheduler
+from pet.engine.hooks.timing import GarbageCollection, IterationTimer
+from pet.engine.scheduler import LearningRateScheduler
+from pet.engine.session import Session
+from pet.engine.writers import CommonMetricPrinter, EventWriter, JSONWriter, RunFileWriter
+
+HOOKS: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """Class decorator: make a hook known by a short name, for TRAIN.HOOKS `type`."""
+
+    def add(hook: type) -> type:
+        HOOKS[name] = hook
+        return hook
+
+    return add
+
+
+def build_train_hooks(
+    cfg: Config,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LearningRateScheduler,
+    max_iter: int,
+    warmup_iter: int,
+    *,
+    session: Session,
+    checkpointer: CheckPointer,
+    ignore_warmup_time: bool = False,
+) -> list[Any]:
+    """Pet's hooks, ours, then the user's. Their order in a step is that of their priorities."""
+    start_iter = checkpointer.iteration + 1
+    hooks: list[Any] = [
+        IterationTimer(max_iter, start_iter, warmup_iter, ignore_warmup_time),
+        GarbageCollection(),
+        LRScheduler(optimizer, scheduler),
+        MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),
+        PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter),
+    ]
+    if session.rank == 0:
+        hooks.append(PeriodicWriter(_writers(cfg, session, checkpointer, max_iter), max_iter, cfg.MISC.DISPLAY_ITER))
+    return hooks + build_user_hooks(cfg.TRAIN.HOOKS)
+
+
+def build_user_hooks(entries: list[dict[str, Any]]) -> list[Any]:
+    """One hook per entry `{type: "module:Class" or a registered name, args: {…}, name: …, priority: …}`.
+
+    Modules are found as Python finds them, and in the working directory. Raises ConfigError with every entry that
+    cannot be built.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    hooks, problems = [], []
+    for position, entry in enumerate(entries):
+        try:
+            hooks.append(_user_hook(entry))
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry.get('type')!r} cannot be built: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return hooks
+
+
+def _user_hook(entry: dict[str, Any]) -> Any:
+    hook = _hook_class(entry["type"])(**entry.get("args", {}))
+    if "name" in entry:
+        hook.name = entry["name"]
+    if "priority" in entry:
+        priority = entry["priority"]
+        hook.priority = Priority[priority] if isinstance(priority, str) else priority
+    return hook
+
+
+def _hook_class(kind: str) -> type:
+    if kind in HOOKS:
+        return HOOKS[kind]
+    module, separator, name = kind.partition(":")
+    if not separator:
+        known = ", ".join(sorted(HOOKS)) or "none"
+        raise ValueError(f"give it as module:Class, or one of the registered names ({known})")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter: int) -> list[EventWriter]:
+    metrics = session.metrics
+    metrics.max_iterations, metrics.iteration = max_iter, checkpointer.iteration
+    metrics.checkpoint_interval_iterations = cfg.SOLVER.SNAPSHOT_ITER if cfg.SOLVER.SNAPSHOT_ITER > 0 else None
+    writers: list[EventWriter] = [CommonMetricPrinter(metrics.cfg, max_iter)]
+    redo_until = 0
+    if checkpointer.directory and cfg.TRAIN.SAVE_AS_JSON:
+        path = os.path.join(checkpointer.directory, "metrics.json")
+        records = JSONWriter(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
+        redo_until = records.redo_until
+        writers.append(records)
+    return [*writers, RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until)]

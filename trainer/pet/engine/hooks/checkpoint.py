@@ -1,0 +1,69 @@
+"""When a checkpoint is written: periodically, after the last step, at a stop, and the bare weights after an error."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pet.engine.errors import PeerLost
+from pet.engine.events import EventStorage
+from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.metrics import NonFiniteLoss
+from pet.engine.session import Session
+from pet.runfiles.heartbeat import Section
+
+if TYPE_CHECKING:
+    from pet.engine.loop import TrainLoop
+
+logger = logging.getLogger(__name__)
+
+
+class PeriodicCheckpoint(TrainHook):
+    """Saves every `period` steps (never, if it is not positive) and always after the last one.
+
+    A periodic save that the disk refuses is reported and tried again at the next period; the last one and the one at a
+    stop have to succeed.
+    """
+
+    priority = Priority.CHECKPOINT
+    trainer: TrainLoop
+
+    def __init__(self, session: Session, period: int, max_iter: int) -> None:
+        self.session = session
+        self.period = period
+        self.max_iter = max_iter
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        """Save where it is due."""
+        if storage.iter == self.max_iter:
+            self._save()
+        elif self.period > 0 and storage.iter % self.period == 0:
+            try:
+                self._save()
+            except OSError as error:
+                failures = self.session.metrics.checkpoint_failures
+                failures[type(error).__name__] = failures.get(type(error).__name__, 0) + 1
+                logger.error("checkpoint at iteration %d was not written: %s; training goes on", storage.iter, error)
+
+    def on_stop(self, reason: str) -> None:
+        """The state of the step at which all ranks stop."""
+        self._save()
+
+    def on_exception(self, exc: BaseException) -> None:
+        """Rank 0 keeps the weights of an unfinished step for a look, never to resume from."""
+        if isinstance(exc, (PeerLost, NonFiniteLoss)) or self.session.rank != 0:
+            return
+        path = self.trainer.checkpointer.save_error(self.trainer.model, self.trainer.iteration)
+        if path:
+            logger.info("the weights at the time of the error are in %s", path)
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self.session.enter(Section.SAVE)
+        saved = self.trainer.save()
+        accounting = self.session.metrics.accounting
+        accounting["stallSeconds"] = accounting.get("stallSeconds", 0.0) + time.monotonic() - began
+        if saved:
+            self.session.metrics.checkpoint = saved
+            self.session.publish()

@@ -1,0 +1,66 @@
+"""Hooks at the end of a log window: bring its numbers together, then hand them to the writers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from pet.engine.events import EventStorage
+from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.hooks.timing import closes_window
+from pet.engine.metrics import flush_metrics
+from pet.engine.writers import EventWriter
+
+logger = logging.getLogger(__name__)
+
+FAILURES_UNTIL_OFF = 3
+
+
+class MetricReducer(TrainHook):
+    """Reads the window's numbers once, on all ranks, and stops training if a loss is not finite."""
+
+    priority = Priority.REDUCER
+
+    def __init__(self, max_iter: int, guard: bool) -> None:
+        self.max_iter = max_iter
+        self.guard = guard
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        """Only where the window ends: other steps read nothing."""
+        if closes_window(storage, self.max_iter):
+            flush_metrics(storage, guard=self.guard)
+
+
+class PeriodicWriter(TrainHook):
+    """Lets writers write at the end of each window, and closes them. A writer that fails never stops training."""
+
+    priority = Priority.WRITER
+
+    def __init__(self, writers: Sequence[EventWriter], max_iter: int, display_iter: int = 20) -> None:
+        self.writers = list(writers)
+        self.max_iter = max_iter
+        self.display_iter = display_iter
+        self.errors: dict[str, int] = {}
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        """Write at every `display_iter` steps and at the last one."""
+        if storage.iter % self.display_iter == 0 or storage.iter == self.max_iter:
+            for writer in list(self.writers):
+                self._attempt(writer, writer.write)
+
+    def after_train(self, storage: EventStorage) -> None:
+        """Close them all."""
+        for writer in list(self.writers):
+            self._attempt(writer, writer.close)
+
+    def _attempt(self, writer: EventWriter, call: Callable[[], None]) -> None:
+        name = type(writer).__name__
+        try:
+            call()
+        except Exception as error:
+            self.errors[name] = self.errors.get(name, 0) + 1
+            if self.errors[name] == 1:
+                logger.warning("%s failed: %r; training goes on", name, error, exc_info=error)
+            if self.errors[name] == FAILURES_UNTIL_OFF:
+                logger.warning("%s failed %d times and is switched off", name, FAILURES_UNTIL_OFF)
+                self.writers.remove(writer)

@@ -1,0 +1,93 @@
+"""Hooks that watch the clock and the memory of the process."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+
+import torch
+
+from pet.engine.events import EventStorage
+from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.logger import clock
+from pet.engine.metrics import write_metrics
+
+logger = logging.getLogger(__name__)
+
+COLLECT_EVERY = 50  # steps
+
+
+class IterationTimer(TrainHook):
+    """Puts `time`, the seconds of a step without the time of other hooks, and reports the speed at the end.
+
+    The first `warmup_iter` steps are left out of the reported count and time alike, unless `ignore_warmup_time` is
+    False: then both keep them.
+    """
+
+    priority = Priority.TIMER
+
+    def __init__(self, max_iter: int, start_iter: int, warmup_iter: int = 0, ignore_warmup_time: bool = False) -> None:
+        self.max_iter = max_iter
+        self.first_counted = start_iter + warmup_iter if ignore_warmup_time else start_iter
+        self.counted = 0
+        self.step_seconds = 0.0
+        self.begun = self.step_begun = time.perf_counter()
+
+    def before_train(self) -> None:
+        """Start the clock of the run."""
+        self.begun = time.perf_counter()
+
+    def before_step(self, storage: EventStorage) -> None:
+        """Start the clock of the step."""
+        self.step_begun = time.perf_counter()
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        """Stop it. A device that works asynchronously is awaited where the window is read anyway."""
+        if self.trainer.device.type == "cuda" and closes_window(storage, self.max_iter):
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - self.step_begun
+        write_metrics({"time": seconds}, storage)
+        if storage.iter >= self.first_counted:
+            self.counted += 1
+            self.step_seconds += seconds
+
+    def after_train(self, storage: EventStorage) -> None:
+        """Log the two lines that Pet ends with."""
+        if not self.counted:
+            return
+        total = time.perf_counter() - self.begun
+        logger.info(
+            "Overall training speed: %d iterations in %s (%.6f s / it)",
+            self.counted,
+            clock(self.step_seconds),
+            self.step_seconds / self.counted,
+        )
+        logger.info("Total training time: %s (%s on hooks)", clock(total), clock(max(0.0, total - self.step_seconds)))
+
+
+class GarbageCollection(TrainHook):
+    """Collects Python's young garbage at the same step on all ranks, so that no rank pauses alone.
+
+    What is alive after the first step lives as long as the run: it is moved out of the collector's sight.
+    """
+
+    priority = Priority.TIMER
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        """Freeze once, then collect now and then."""
+        if gc.isenabled():
+            gc.disable()
+            gc.freeze()
+        elif storage.iter % COLLECT_EVERY == 0:
+            gc.collect(1)
+
+    def after_train(self, storage: EventStorage) -> None:
+        """Hand the collector back."""
+        gc.unfreeze()
+        gc.enable()
+
+
+def closes_window(storage: EventStorage, max_iter: int) -> bool:
+    """Whether the running step is one that logs."""
+    return storage.iter % storage.log_period == 0 or storage.iter == max_iter

@@ -1,0 +1,78 @@
+"""Pet's log: `[mm-dd HH:MM:SS] INFO: …` on standard output, and the same in a file beside the checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+ROOT = "pet"
+_plain = {"pet_plain": True}
+
+
+def setup_logger(rank: int) -> None:
+    """Log to standard output: everything on rank 0, warnings and up on the others.
+
+    Rank 0 also keeps its messages in memory until `open_log_file` says where the file is: nothing may be written into
+    a checkpoint folder before it is known to be this job's own.
+    """
+    root = logging.getLogger(ROOT)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    root.handlers.clear()
+    stream = logging.StreamHandler(sys.stdout)
+    stream.setLevel(logging.INFO if rank == 0 else logging.WARNING)
+    stream.setFormatter(PetFormatter())
+    root.addHandler(stream)
+    if rank == 0:
+        root.addHandler(logging.handlers.MemoryHandler(capacity=10_000, flushLevel=logging.CRITICAL + 1))
+
+
+def open_log_file(directory: str) -> Path | None:
+    """Write the log, with what was logged so far, to `<directory>/log/train_<CURRENT_TIME>.txt`.
+
+    With an empty directory, where nothing is saved, there is no file and the result is None.
+    """
+    root = logging.getLogger(ROOT)
+    path = None
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.handlers.MemoryHandler)]:
+        root.removeHandler(handler)
+        if directory:
+            path = Path(directory) / "log" / f"train_{os.environ.get('CURRENT_TIME') or 'by-hand'}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path, encoding="utf-8")
+            file.setFormatter(PetFormatter())
+            handler.setTarget(file)
+            handler.flush()
+            root.addHandler(file)
+        handler.close()
+    return path
+
+
+def log_rows(rows: list[str]) -> None:
+    """One message of several rows without a level, each row after the first below the text of the first."""
+    logging.getLogger(ROOT).info(f"\n{' ' * PREFIX_WIDTH}".join(rows), extra=_plain)
+
+
+def clock(seconds: float) -> str:
+    """H:MM:SS of a duration in seconds."""
+    return str(timedelta(seconds=int(seconds)))
+
+
+class PetFormatter(logging.Formatter):
+    """The time, the level unless the message is one of Pet's own rows, and the traceback of an error."""
+
+    def __init__(self) -> None:
+        super().__init__(datefmt="%m-%d %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One message, ready to print."""
+        level = "" if getattr(record, "pet_plain", False) else f"{record.levelname}: "
+        text = f"[{self.formatTime(record, self.datefmt)}] {level}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+PREFIX_WIDTH = len("[mm-dd HH:MM:SS] ")

@@ -1,0 +1,211 @@
+"""The training loop: Pet's order of a step, with hooks around it.
+
+The loop itself knows nothing of logs, checkpoints or evaluation: those are hooks, see `pet.engine.hooks.base` for their
+order. Nothing in a step reads the device.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pet.config import Config
+from pet.engine.checkpointer import CheckPointer
+from pet.engine.ddp import broadcast_buffers, sum_losses, unwrap
+from pet.engine.distributed import is_peer_error, synchronize
+from pet.engine.errors import PeerLost, StopRequested
+from pet.engine.events import EventStorage
+from pet.engine.hooks.base import HookSet, run_all
+from pet.engine.loader import TrainLoader
+from pet.engine.metrics import flush_metrics, write_metrics
+from pet.engine.optimizer import clip_gradients
+from pet.engine.rng import get_rng_state, set_rng_state
+from pet.engine.scheduler import LearningRateScheduler
+from pet.engine.session import Session, current_session
+from pet.engine.stop import StopAgreement
+from pet.runfiles.checkpoint_info import CheckpointInfo
+from pet.runfiles.heartbeat import Section
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    cfg: Config,
+    model: nn.Module,
+    train_loader: TrainLoader,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LearningRateScheduler,
+    checkpointer: CheckPointer,
+    all_hooks: Sequence[Any],
+) -> None:
+    """Train from the checkpointer's state to the loader's last step.
+
+    `model(inputs, targets)` returns `{"losses": {name: scalar}, "metrics": {name: scalar}}`; the sum of the losses is
+    what backward gets. Raises StopRequested after a stop signal, with the state saved, and PeerLost when another rank
+    is gone; whatever a step or a hook raises passes through after the hooks saw it.
+    """
+    TrainLoop(cfg, model, train_loader, optimizer, scheduler, checkpointer, all_hooks).run()
+
+
+class TrainLoop:
+    """One run of the loop; hooks see it as their `trainer`."""
+
+    def __init__(
+        self,
+        cfg: Config,
+        model: nn.Module,
+        loader: TrainLoader,
+        optimizer: torch.optim.Optimizer,
+        scheduler: LearningRateScheduler,
+        checkpointer: CheckPointer,
+        all_hooks: Sequence[Any],
+    ) -> None:
+        self.cfg = cfg
+        self.model = model
+        self.loader = loader
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.checkpointer = checkpointer
+        self.hooks = HookSet(all_hooks)
+        self.hooks.attach(self)
+        self.session: Session = current_session()
+        self.device = self.session.device
+        self.max_iter = loader.max_iter
+        self.iteration = loader.start_iter - 1  # the last finished step
+        self.stop = StopAgreement()
+        self._clip = cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS if cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED else None
+        self._metrics_on: bool = cfg.TRAIN.METRICS_ON
+        self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
+                                     loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
+
+    def run(self) -> None:
+        """Every step that is left, with the hooks' points around them."""
+        with self._storage as storage:
+            try:
+                self._restore()
+                run_all(self.hooks.before_train)
+                self._steps(storage)
+            except Exception as error:
+                error = self._as_peer_lost(error)
+                if not isinstance(error, StopRequested):
+                    self._tell_hooks(error)
+                raise error
+            finally:
+                run_all(self.hooks.after_train, storage=storage)
+
+    def save(self) -> CheckpointInfo | None:
+        """Save the state after the last finished step; collective. Raises NonFiniteLoss rather than save a bad one."""
+        flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)
+        model = unwrap(self.model)
+        broadcast_buffers(model)
+        state: dict[str, Any] = {
+            "hooks": self.hooks.state_dict(),
+            "sampler": self.loader.state_dict(),
+            "storage": self._storage.state_dict(),
+        }
+        for call in self.hooks.on_checkpoint:
+            call(state=state)
+        epoch, into_epoch = divmod(self.iteration, self.loader.iter_per_epoch)
+        whole_epoch = self.loader.max_epoch is not None and into_epoch == 0
+        return self.checkpointer.save(
+            model, self.optimizer, self.scheduler, infix="epoch" if whole_epoch else "iter",
+            epoch=epoch if whole_epoch else None, extra=state, rank_state={"rng": get_rng_state()},
+        )  # fmt: skip
+
+    def save_best(self, score: float) -> None:
+        """Keep the model if no evaluation so far gave a better score, a ratio."""
+        epoch = self.iteration // self.loader.iter_per_epoch
+        info = self.scheduler.info
+        info["cur_acc"], info["cur_epoch"] = 100 * score, epoch
+        self.checkpointer.save_best(
+            unwrap(self.model), self.optimizer, self.scheduler, accuracy=100 * score, epoch=epoch
+        )
+
+    def _restore(self) -> None:
+        """The state beside model, optimizer and scheduler. Random state comes last: nothing may draw after it."""
+        if not self.checkpointer.resume:
+            return
+        extra = self.checkpointer.extra
+        for difference in self.loader.differences(extra.get("sampler", {})):
+            logger.warning("resume is not bit-exact: the order of samples changed, %s", difference)
+        self._storage.load_state_dict(extra.get("storage", {}))
+        self.hooks.load_state_dict(extra.get("hooks", {}))
+        state = self.checkpointer.rank_state(self.session.rank)
+        if state is not None:
+            set_rng_state(state["rng"])
+
+    def _steps(self, storage: EventStorage) -> None:
+        epochs = {"epoch": 0, "max_epoch": self.loader.max_epoch} if self.loader.max_epoch else {}
+        batches = iter(self.loader)
+        while self.iteration < self.max_iter:
+            if epochs:
+                epochs["epoch"] = self.iteration // self.loader.iter_per_epoch + 1
+            self._step(batches, storage)
+            for call in self.hooks.after_step:
+                call(storage=storage, **epochs)
+            storage.step()
+            self._maybe_stop(storage)
+        self.stop.settle()
+
+    def _step(self, batches: Iterator[Any], storage: EventStorage) -> None:
+        heartbeat, begun = self.session.heartbeat, time.perf_counter()
+        for call in self.hooks.before_step:
+            call(storage=storage)
+        heartbeat.enter(Section.DATA)
+        fetching = time.perf_counter()
+        inputs, targets, _ = next(batches)
+        data_time = time.perf_counter() - fetching
+        heartbeat.enter(Section.STEP)
+        inputs = inputs.to(self.device, non_blocking=True)
+        targets = targets.to(self.device, non_blocking=True)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = self.model(inputs, targets)
+        loss = sum_losses(outputs)
+        torch.autograd.backward(loss)
+        for call in self.hooks.after_backward:
+            call(storage=storage)
+        norm = clip_gradients(self.optimizer, self._clip) if self._clip else None
+        self.optimizer.step()
+
+        self.iteration = self.session.iteration = storage.iter
+        if self._metrics_on:
+            norms = {} if norm is None else {"grad_norm": norm}
+            write_metrics(
+                {**outputs["losses"], **outputs["metrics"], **norms, "total_loss": loss, "data_time": data_time},
+                storage,
+            )
+        heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
+
+    def _maybe_stop(self, storage: EventStorage) -> None:
+        if "time" in storage.histories():
+            self.stop.pace(storage.history("time").latest)
+        if self.iteration >= self.max_iter or not self.stop.reached(self.iteration):
+            return
+        reason = f"stop requested, saved at iteration {self.iteration}"
+        run_all(self.hooks.on_stop, reason=reason)
+        # No rank may leave before rank 0 has committed: the first to end has its siblings ended too.
+        synchronize()
+        logger.info("Stopped: %s", reason)
+        raise StopRequested(reason)
+
+    def _tell_hooks(self, error: Exception) -> None:
+        try:
+            run_all(self.hooks.on_exception, exc=error)
+        except Exception as further:
+            logger.exception("a hook failed on the way out")
+            error.add_note(f"then a hook failed as well: {further!r}")
+
+    @staticmethod
+    def _as_peer_lost(error: Exception) -> Exception:
+        """Backward and optimizer steps hide a lost peer in a RuntimeError."""
+        if isinstance(error, PeerLost) or not is_peer_error(error):
+            return error
+        lost = PeerLost(str(error).splitlines()[0])
+        lost.__cause__ = error
+        return lost

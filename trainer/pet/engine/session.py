@@ -1,0 +1,141 @@
+"""This rank's side of a run: who it is, what it runs on, and the files through which the launcher sees it.
+
+There is one session per process. `pet.engine.entry` opens it before the script's `main`; the loop and the hooks report
+through it. A report that cannot be written never stops training.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from pet.config import Config, ConfigError, JobEnvironment
+from pet.engine.distributed import init_process_group
+from pet.engine.logger import open_log_file, setup_logger
+from pet.engine.rng import seed_everything
+from pet.runfiles.heartbeat import HeartbeatWriter, Section
+from pet.runfiles.metrics import JobMetrics, write_metrics_file
+from pet.runfiles.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from pet.engine.checkpointer import CheckPointer
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """Made from the environment that the launcher gives each rank.
+
+    Attributes:
+        metrics: what rank 0 publishes; hooks set its fields and call `publish`.
+        iteration: the last finished step, None before the first of this process.
+        started: `time.monotonic()` when the session was opened, in seconds.
+    """
+
+    def __init__(self, script: str, cfg_file: str) -> None:
+        self.environment = JobEnvironment.from_environ(os.environ)
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = torch.device("cpu")
+        self.started = time.monotonic()
+        self.iteration: int | None = None
+        self.run_dir = RunDirectory(self.environment.run_dir or tempfile.mkdtemp(prefix="pet-run-"))
+        self.run_dir.create()
+        self.attempt, self.restart = self.environment.attempt or 0, 0
+        self.heartbeat = HeartbeatWriter(
+            self.run_dir.heartbeat(self.local_rank),
+            attempt=self.attempt,
+            restart=self.restart,
+            rank=self.rank,
+            local_rank=self.local_rank,
+        )
+        self.metrics = JobMetrics(
+            attempt=self.attempt,
+            restart=self.restart,
+            world_size=self.world_size,
+            script=script,
+            cfg=cfg_file,
+            torch=torch.__version__,
+            precision="fp32",
+        )
+        self._publish_failed = False
+
+    def start(self, cfg: Config) -> torch.device:
+        """Choose the device, join the process group, set up the log and seed the generators. Returns the device.
+
+        Raises ConfigError when MISC.DEVICE is not to be had: training never falls back to the CPU in silence.
+        """
+        setup_logger(self.rank)
+        self.device = _device(cfg.MISC.DEVICE, self.local_rank)
+        self.metrics.device = self.device.type
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.backends.cudnn.benchmark = cfg.MISC.CUDNN and not cfg.MISC.DETERMINISTIC
+        if cfg.MISC.DETERMINISTIC:
+            torch.use_deterministic_algorithms(True)
+        init_process_group(self.device)
+        seed_everything(cfg.MISC.SEED, self.rank)
+        return self.device
+
+    def record_in(self, checkpointer: CheckPointer, cfg: Config, cfg_file: str) -> None:
+        """The checkpoint folder is ours: take its attempt and restart, keep a copy of the configuration and the log."""
+        self.attempt, self.restart = checkpointer.attempt, checkpointer.restart
+        self.heartbeat.identify(attempt=self.attempt, restart=self.restart)
+        self.metrics.attempt, self.metrics.restart = self.attempt, self.restart
+        self.metrics.resumed_from = checkpointer.iteration if checkpointer.resume else None
+        self.metrics.checkpoint = checkpointer.resumed
+        if self.rank == 0 and checkpointer.directory:
+            open_log_file(checkpointer.directory)
+            name = os.path.basename(cfg_file) or "config.yaml"
+            with open(os.path.join(checkpointer.directory, name), "w", encoding="utf-8") as file:
+                file.write(cfg.dump())
+
+    def enter(self, section: Section) -> None:
+        """Tell the launcher what this rank is doing."""
+        self.heartbeat.enter(section)
+
+    def publish(self) -> None:
+        """Rank 0: replace the metric file."""
+        if self.rank != 0:
+            return
+        try:
+            write_metrics_file(self.run_dir.metrics(self.local_rank), self.metrics)
+        except OSError as error:
+            if not self._publish_failed:
+                logger.warning("metrics cannot be published: %s; training goes on", error)
+            self._publish_failed = True
+
+
+def open_session(script: str, cfg_file: str) -> Session:
+    """Open this process's session."""
+    global _session
+    _session = Session(script, cfg_file)
+    return _session
+
+
+def current_session() -> Session:
+    """The session of this process. Raises LookupError if none was opened."""
+    if _session is None:
+        raise LookupError("no session: start the script through pet.engine.entry.run")
+    return _session
+
+
+_session: Session | None = None
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    if name == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.device_count() <= local_rank:
+        raise ConfigError.of(
+            "MISC.DEVICE",
+            f"{name!r} asks for CUDA device {local_rank}, but {torch.cuda.device_count()} "
+            "are visible: set MISC.DEVICE cpu or run where a GPU is",
+        )
+    return torch.device("cuda", local_rank)

@@ -1,0 +1,54 @@
+"""How all ranks agree to stop after the same step, without a wait in the steps before.
+
+At a boundary every rank begins a reduce of its flag on the control group; at the next boundary it looks at the result.
+Whoever was asked to stop, all ranks see it at the same step. Between two rounds lie so many steps as fit two seconds.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+from pet.engine.distributed import control_group, get_world_size, peer_errors
+from pet.engine.signals import stop_requested
+
+LATENCY_SECONDS = 2.0
+
+
+class StopAgreement:
+    """Asked once after each step, by every rank."""
+
+    def __init__(self) -> None:
+        self._alone = get_world_size() == 1
+        self._flag = torch.zeros(1, dtype=torch.int32)
+        # Shares memory with the tensor: reading it is no torch operation.
+        self._view = self._flag.numpy()
+        self._round: dist.Work | None = None
+        self._next_round = 0
+        self._interval = 1
+
+    def pace(self, step_seconds: float) -> None:
+        """Set the distance of rounds from the step time, which must be the same number on every rank."""
+        self._interval = max(1, int(LATENCY_SECONDS / max(step_seconds, 1e-4)))
+
+    def reached(self, iteration: int) -> bool:
+        """Whether all ranks stop after this step. Raises PeerLost if one of them is gone."""
+        if self._alone:
+            return stop_requested() is not None
+        if self._round is not None and self.settle():
+            return True
+        if iteration >= self._next_round:
+            self._view[0] = stop_requested() is not None
+            with peer_errors():
+                self._round = dist.all_reduce(self._flag, dist.ReduceOp.MAX, group=control_group(), async_op=True)
+            self._next_round = iteration + self._interval
+        return False
+
+    def settle(self) -> bool:
+        """Await the round under way, if any; whether it said stop."""
+        if self._round is None:
+            return False
+        with peer_errors():
+            self._round.wait()
+        self._round = None
+        return bool(self._view[0])

@@ -1,0 +1,5 @@
+"""The checkpointer."""
+
+from pet.engine.checkpointer import CheckPointer
+
+__all__ = ["CheckPointer"]

@@ -1,0 +1,6 @@
+"""The event storage and the writers."""
+
+from pet.engine.events import EventStorage, get_event_storage
+from pet.engine.writers import CommonMetricPrinter, EventWriter, JSONWriter
+
+__all__ = ["CommonMetricPrinter", "EventStorage", "EventWriter", "JSONWriter", "get_event_storage"]
