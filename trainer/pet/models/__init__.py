@@ -1,0 +1,1 @@
+"""Backbones and other parts that several tasks build their models from."""
