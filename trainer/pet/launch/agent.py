@@ -1,0 +1,135 @@
+"""torch's elastic agent over our supervisor: the agent gives ranks their numbers and meets the other nodes' agents.
+
+The four abstract methods of `SimpleElasticAgent` and its exit barrier are filled in. `LocalElasticAgent` is not used:
+as soon as one rank ends it sends SIGTERM to the others, the very signal that means "save and leave" to them, even when
+that one left with its checkpoint saved; and it restarts after every exit code but 0. The private names used here are
+held by the supported range of torch and by a component test for each exit class.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import timedelta
+from typing import Any, cast
+
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but left out of its __all__
+from torch.distributed.elastic.agent.server.api import (
+    RunResult,
+    SimpleElasticAgent,
+    WorkerGroup,
+    WorkerSpec,
+    WorkerState,
+)
+from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousHandler, RendezvousParameters
+from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
+from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
+
+from pet.launch.peers import Peers, Store
+from pet.launch.plan import Plan
+from pet.launch.supervisor import StoppedBeforeStart, Supervisor
+from pet.launch.verdict import Verdict
+from pet.runfiles.exits import ExitCode
+
+_MONITOR_SECONDS = 0.1
+_LOOPBACK = "localhost"
+
+
+class Agent(SimpleElasticAgent):
+    """Lets torch's loop (rendezvous, start, monitor, restart) drive the supervisor."""
+
+    def __init__(self, spec: WorkerSpec, supervisor: Supervisor) -> None:
+        super().__init__(spec)
+        self._supervisor = supervisor
+
+    def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
+        environment = self._supervisor.plan.environment
+        ranks = {worker.local_rank: worker.global_rank for worker in worker_group.workers}
+        variables = {worker.local_rank: self._variables(worker_group, worker) for worker in worker_group.workers}
+        peers = Peers(cast("Store", worker_group.store), environment.node_rank, environment.nnodes)
+        return self._supervisor.start(ranks, variables, peers)
+
+    def _stop_workers(self, worker_group: WorkerGroup) -> None:
+        self._supervisor.end_ranks()
+
+    def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = 30) -> None:
+        self._supervisor.end_ranks()
+
+    def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
+        outcome = self._supervisor.watch()
+        if outcome is None:
+            return RunResult(state=WorkerState.HEALTHY)
+        if outcome.verdict.code is ExitCode.SUCCEEDED:
+            finished = {worker.global_rank: None for worker in worker_group.workers}
+            return RunResult(state=WorkerState.SUCCEEDED, return_values=finished)
+        # torch restarts as long as this is positive, and takes one off before it does.
+        self._remaining_restarts = self._supervisor.budget.left + 1 if outcome.restart else 0
+        return RunResult(state=WorkerState.FAILED)
+
+    def _exit_barrier(self) -> None:
+        self._supervisor.await_peers()
+
+    def _variables(self, group: WorkerGroup, worker: Any) -> dict[str, str]:
+        spec = group.spec
+        return {
+            "RANK": str(worker.global_rank),
+            "LOCAL_RANK": str(worker.local_rank),
+            "WORLD_SIZE": str(worker.world_size),
+            "LOCAL_WORLD_SIZE": str(spec.local_world_size),
+            "GROUP_RANK": str(group.group_rank),
+            "MASTER_ADDR": str(group.master_addr),
+            "MASTER_PORT": str(group.master_port),
+            "TORCHELASTIC_RUN_ID": spec.rdzv_handler.get_run_id(),
+            "TORCHELASTIC_RESTART_COUNT": str(spec.max_restarts - self._remaining_restarts),
+            "TORCHELASTIC_MAX_RESTARTS": str(spec.max_restarts),
+            "TORCHELASTIC_USE_AGENT_STORE": "False",
+        }
+
+
+def run_agent(supervisor: Supervisor) -> None:
+    """Run the job's part of this node to its end; afterwards `supervisor.verdict` says how it was."""
+    handler = None
+    try:
+        handler = _join(supervisor.plan)
+        spec = WorkerSpec(
+            role="rank",
+            local_world_size=supervisor.plan.ranks_per_node,
+            rdzv_handler=handler,
+            entrypoint=supervisor.plan.script_file,
+            max_restarts=supervisor.budget.limit,
+            monitor_interval=_MONITOR_SECONDS,
+        )
+        Agent(spec, supervisor).run()
+    except StoppedBeforeStart:
+        supervisor.conclude(Verdict.plain(ExitCode.PREEMPTED, "stopped while no rank was running"))
+    except RendezvousError as error:
+        supervisor.lost(f"the launchers of the job's nodes did not meet: {str(error) or type(error).__name__}")
+    finally:
+        if handler is not None:
+            handler.shutdown()  # launchers that still wait for this node give up at once
+
+
+def _join(plan: Plan) -> RendezvousHandler:
+    """Reach the rendezvous by c10d: torch's static one cannot start ranks again reliably."""
+    # The ranks of each start get a store of their own: in a shared one they would read keys of the start before.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    environment = plan.environment
+    seconds = max(1, round(environment.startup_seconds))
+    host = environment.node_rank == 0
+    address, port = (_LOOPBACK, 0) if plan.single_by_hand else (environment.master_addr, environment.master_port)
+    try:
+        store = TCPStore(address, port, is_master=host, timeout=timedelta(seconds=seconds))
+    except RuntimeError as error:
+        doing = "be opened" if host else "be reached"
+        raise RendezvousError(f"PET_MASTER_ADDR:PET_MASTER_PORT {address}:{port} cannot {doing}: {error}") from error
+    parameters = RendezvousParameters(
+        backend="c10d",
+        endpoint=f"{address}:{port}",
+        run_id=plan.run_id,
+        min_nodes=environment.nnodes,
+        max_nodes=environment.nnodes,
+        # On one machine its own name need not resolve.
+        local_addr=_LOOPBACK if address in (_LOOPBACK, "127.0.0.1") else None,
+        join_timeout=seconds,
+    )
+    return create_handler(store, C10dRendezvousBackend(store, plan.run_id), parameters)

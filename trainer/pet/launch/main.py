@@ -1,0 +1,138 @@
+"""The launcher from its command line to its exit code. The main thread owns the signals, the agent has a thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from pet.config import ConfigError, JobEnvironment
+from pet.launch import signals
+from pet.launch.endpoints import Endpoints
+from pet.launch.options import parse_options
+from pet.launch.plan import Plan, make_plan
+from pet.launch.record import Record
+from pet.launch.supervisor import Supervisor
+from pet.launch.talk import say
+from pet.launch.termination import termination_message, write_termination_message
+from pet.launch.verdict import Verdict
+from pet.runfiles.exits import ExitCode
+from pet.store.lock import FolderLock
+
+# How long the launcher of node 0, whose store carries the launchers' reports, waits for the others to read its own.
+_LINGER_SECONDS = 5.0
+
+
+def run(argv: Sequence[str], tools: Path) -> NoReturn:
+    """Run a launcher and end this process. `tools` is the folder of the training scripts."""
+    code = launch(argv, tools)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not through the interpreter's exit: the agent's thread may still wait in a rendezvous that we no longer want.
+    os._exit(code)
+
+
+def launch(argv: Sequence[str], tools: Path) -> ExitCode:
+    """Start the ranks that the command line and the environment ask for; returns how they ended."""
+    with ExitStack() as stack:
+        try:
+            options = parse_options(argv)
+            environment = JobEnvironment.from_environ(os.environ)
+            plan = make_plan(options, environment, tools)
+            supervisor = _prepare(plan, stack)
+        except SystemExit:  # --help
+            return ExitCode.SUCCEEDED
+        except ConfigError as error:
+            for problem in error.problems:
+                say(str(problem))
+            return _not_started(Verdict(ExitCode.CONFIG_ERROR, type(error).__name__, str(error)))
+        except Exception as error:
+            traceback.print_exc()
+            return _not_started(Verdict.on_launcher(error))
+        verdict = _supervise(supervisor)
+        _report(verdict, supervisor)
+        if plan.environment.node_rank == 0 and supervisor.peers is not None:
+            supervisor.peers.wait(_LINGER_SECONDS, until=lambda: False)
+        return verdict.code
+
+
+def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
+    """Take the checkpoint folder and the port, and say what will run. Raises ConfigError."""
+    if plan.checkpoint_dir and plan.environment.node_index == 0:
+        stack.enter_context(FolderLock(plan.checkpoint_dir))
+    endpoints = Endpoints(plan.environment)
+    stack.callback(endpoints.close)
+    plan = replace(plan, environment=replace(plan.environment, metrics_port=endpoints.port))
+    record = Record()
+    supervisor = Supervisor(plan, record, _run_dir(plan.environment, stack))
+    endpoints.serve(plan, record)
+    _greet(plan)
+    return supervisor
+
+
+def _supervise(supervisor: Supervisor) -> Verdict:
+    """The main thread's part: pass stop signals on until the agent is done."""
+    threading.Thread(target=_agent_thread, args=(supervisor,), name="agent", daemon=True).start()
+    asked = False
+    while signals.inbox.get() != signals.AGENT_DONE:
+        if not supervisor.request_stop():
+            return Verdict.plain(ExitCode.PREEMPTED, "stopped while no rank was running")
+        seconds = supervisor.plan.environment.grace_seconds
+        say("already saving…" if asked else f"stopping: the ranks save a checkpoint and leave within {seconds:g} s")
+        asked = True
+    if supervisor.verdict is None:
+        return Verdict(ExitCode.APP_ERROR, "RuntimeError", "the launcher's agent ended without a verdict")
+    return supervisor.verdict
+
+
+def _agent_thread(supervisor: Supervisor) -> None:
+    """The ranks die with this thread (see `rank_main`), so it ends only when they are over."""
+    try:
+        from pet.launch.agent import run_agent  # imports torch
+
+        run_agent(supervisor)
+    except BaseException as error:
+        supervisor.conclude(Verdict.on_launcher(error))
+    finally:
+        signals.inbox.put(signals.AGENT_DONE)
+
+
+def _report(verdict: Verdict, supervisor: Supervisor) -> None:
+    if verdict.code is not ExitCode.SUCCEEDED:
+        say(f"ends with {int(verdict.code)}: {verdict}")
+    write_termination_message(termination_message(verdict, supervisor.plan, supervisor.record.snapshot()), os.environ)
+
+
+def _not_started(verdict: Verdict) -> ExitCode:
+    write_termination_message(termination_message(verdict, None, None), os.environ)
+    return verdict.code
+
+
+def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
+    """The folder of the run files: in memory where possible. One that was not given is removed in the end."""
+    if environment.run_dir:
+        return Path(environment.run_dir)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    path = tempfile.mkdtemp(prefix="pet-run-", dir=memory)
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
+def _greet(plan: Plan) -> None:
+    device = f"CUDA devices {', '.join(plan.devices)}" if plan.devices else "CPU"
+    where = plan.environment.bind_address or "localhost"
+    for warning in plan.script.warnings:
+        say(f"warning: {warning}")
+    say(f"{plan.script.path} with {plan.cfg_file}")
+    nodes = f" on {plan.environment.nnodes} nodes" if plan.environment.nnodes > 1 else ""
+    say(f"ranks: {plan.world_size}{nodes} ({device})")
+    say(f"checkpoints: {plan.checkpoint_dir or 'none are saved'}")
+    say(f"live: http://{where}:{plan.environment.metrics_port}/status and /metrics; Ctrl-C saves and stops")

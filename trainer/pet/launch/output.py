@@ -1,0 +1,34 @@
+"""The ranks' output in the launcher's: rank 0 writes there itself, the lines of all others get a prefix."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import BinaryIO
+
+_LONGEST_LINE = 1 << 16
+
+
+class PrefixedOutput(threading.Thread):
+    """Copies one stream of one rank, line by line, to a file descriptor of the launcher until the stream ends."""
+
+    def __init__(self, source: BinaryIO, sink: int, rank: int) -> None:
+        super().__init__(name=f"output-of-rank-{rank}", daemon=True)
+        self._source = source
+        self._sink: int | None = sink
+        self._prefix = f"[rank {rank}] ".encode()
+        self.start()
+
+    def run(self) -> None:
+        """Copy. Each line is one write, so that lines of several ranks do not mix."""
+        with self._source:
+            while line := self._source.readline(_LONGEST_LINE):
+                self._write(self._prefix + line if line.endswith(b"\n") else self._prefix + line + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        while data and self._sink is not None:
+            try:
+                data = data[os.write(self._sink, data) :]
+            except OSError:
+                # Nobody reads our output any more. Go on emptying the pipe, or the rank would block in a print.
+                self._sink = None

@@ -1,0 +1,111 @@
+"""What the launchers of one job tell one another: how the ranks of each node ended.
+
+It goes through the store of the rendezvous, under the prefix of the round: a report of an earlier start of ranks cannot
+be read as one of this start. The store lives in the launcher of node 0; once that is gone there is no more news.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Protocol, TypeVar
+
+from pet.launch.verdict import Verdict
+from pet.runfiles.exits import ExitCode
+
+_POLL_SECONDS = 0.1
+_COUNT = "pet/ends"
+_T = TypeVar("_T")
+
+
+class Store(Protocol):
+    """The part of torch's store that is used here."""
+
+    def set(self, key: str, value: str, /) -> None:
+        """Store a value."""
+
+    def get(self, key: str, /) -> bytes:
+        """Wait for a value."""
+
+    def check(self, keys: list[str], /) -> bool:
+        """Whether all keys have a value."""
+
+    def add(self, key: str, amount: int, /) -> int:
+        """Add to a number that begins with 0, and return the sum."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the ranks of one node ended. `restarts`: its launcher is about to start them again."""
+
+    node: int
+    code: int
+    rank: int | None
+    type: str
+    message: str
+    restarts: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The class of the end."""
+        return ExitCode(self.code)
+
+    @property
+    def explains(self) -> bool:
+        """Whether it says why a peer was lost."""
+        return self.exit_code not in (ExitCode.SUCCEEDED, ExitCode.PEER_LOST)
+
+    def __str__(self) -> str:
+        who = f"rank {self.rank} on node {self.node}" if self.rank is not None else f"node {self.node}"
+        return f"{who}: {self.exit_code.exit_class}: {self.type}: {self.message}"
+
+
+class Peers:
+    """The other launchers in one round of the rendezvous."""
+
+    def __init__(self, store: Store, node: int, nodes: int) -> None:
+        self._store = store
+        self._node = node
+        self._others = [other for other in range(nodes) if other != node]
+        self._reports: dict[int, Report] = {}
+
+    def publish(self, verdict: Verdict, *, restarts: bool) -> None:
+        """Tell the others how this node's ranks ended."""
+        report = Report(self._node, int(verdict.code), verdict.rank, verdict.type, verdict.message[:500], restarts)
+        if self._others:
+            self._ask(self._store.set, _key(self._node), json.dumps(asdict(report)))
+            self._ask(self._store.add, _COUNT, 1)
+
+    def reports(self) -> list[Report]:
+        """What the others have told so far. Costs one look into the store while nobody has anything new to tell."""
+        told = self._ask(self._store.add, _COUNT, 0) if self._others else None
+        if told is not None and told > len(self._reports):
+            for other in self._others:
+                if other not in self._reports and self._ask(self._store.check, [_key(other)]):
+                    text = self._ask(self._store.get, _key(other))
+                    if text is not None:
+                        self._reports[other] = Report(**json.loads(text))
+        return list(self._reports.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every other launcher has told."""
+        return len(self.reports()) == len(self._others)
+
+    def wait(self, seconds: float, until: Callable[[], bool]) -> None:
+        """Wait until all have told, or `until` says so, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not self.complete and not until() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+    def _ask(self, call: Callable[..., _T], *arguments: object) -> _T | None:
+        try:
+            return call(*arguments)
+        except RuntimeError:
+            return None  # torch's DistError: the launcher of node 0 is gone, what it told before is kept
+
+
+def _key(node: int) -> str:
+    return f"pet/end/{node}"

@@ -1,0 +1,138 @@
+"""The processes of one start of ranks on this node: started, polled, signalled, reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pet.launch.output import PrefixedOutput
+from pet.runfiles.failure import Failure, read_failure
+from pet.runfiles.heartbeat import read_heartbeat
+from pet.runfiles.rundir import RunDirectory
+
+_RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
+# Where rank_main only execs, its own interpreter can start without site packages and user settings.
+_FLAGS = ("-I", "-S") if sys.platform == "linux" else ("-u",)
+_OUTPUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class RankExit:
+    """How one rank ended. `code` is as `subprocess` reports it: negative, it names the signal that killed the rank."""
+
+    rank: int
+    code: int
+    order: int  # of being seen, among the ranks of this start; those seen together share it
+    by_us: bool  # it died of a signal that this launcher sent
+    failure: Failure | None  # its own account
+    iteration: int | None  # of its last finished step
+
+
+class RankGroup:
+    """Each rank runs in a session of its own: a terminal's Ctrl-C reaches the launcher alone.
+
+    The thread that calls `start` must outlive the ranks (see `rank_main`). `terminate` may be called from another.
+    """
+
+    def __init__(self, directory: RunDirectory, ranks: Mapping[int, int]) -> None:
+        """`ranks` maps local ranks to global ones."""
+        self.directory = directory
+        self.ranks = dict(ranks)
+        self.exits: dict[int, RankExit] = {}  # by local rank
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._outputs: list[PrefixedOutput] = []
+        self._sent: dict[int, set[int]] = {}
+        self._polls = 0
+        self._lock = threading.Lock()
+
+    def start(self, command: Callable[[int], Sequence[str]], environ: Callable[[int], Mapping[str, str]]) -> None:
+        """Start every rank; both functions take a local rank. Raises OSError and then leaves none running."""
+        try:
+            for local_rank, rank in self.ranks.items():
+                self._start(local_rank, rank, command(local_rank), environ(local_rank))
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Process ids by local rank."""
+        return {local_rank: process.pid for local_rank, process in self._processes.items()}
+
+    @property
+    def running(self) -> list[int]:
+        """The local ranks that have not ended, as of the last poll."""
+        return [local_rank for local_rank in self._processes if local_rank not in self.exits]
+
+    def poll(self) -> None:
+        """Look which ranks have ended since the last poll."""
+        with self._lock:
+            self._polls += 1
+            for local_rank in self.running:
+                code = self._processes[local_rank].poll()
+                if code is not None:
+                    self._ended(local_rank, code)
+        if not self.running:
+            # What a rank wrote last must be out before anybody speaks about its end.
+            for output in self._outputs:
+                output.join(_OUTPUT_SECONDS)
+
+    def terminate(self) -> None:
+        """Ask every rank to save and leave: SIGTERM, at most once to each, and not to its children."""
+        with self._lock:
+            for local_rank in self.running:
+                if signal.SIGTERM not in self._sent[local_rank]:
+                    self._signal(local_rank, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every rank that is left, with its children."""
+        with self._lock:
+            for local_rank in self.running:
+                self._signal(local_rank, signal.SIGKILL)
+                _kill_session(self._processes[local_rank].pid)
+
+    def _start(self, local_rank: int, rank: int, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        pipe = None if rank == 0 else subprocess.PIPE
+        process = subprocess.Popen(
+            [sys.executable, *_FLAGS, _RANK_MAIN, str(os.getpid()), *command],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+        )
+        self._processes[local_rank] = process
+        self._sent[local_rank] = set()
+        for source, sink in ((process.stdout, 1), (process.stderr, 2)):
+            if source is not None:
+                self._outputs.append(PrefixedOutput(source, sink, rank))  # type: ignore[arg-type]
+
+    def _signal(self, local_rank: int, number: int) -> None:
+        self._sent[local_rank].add(number)
+        self._processes[local_rank].send_signal(number)
+
+    def _ended(self, local_rank: int, code: int) -> None:
+        # Loader workers of a rank that crashed would hold its memory, and its output open.
+        _kill_session(self._processes[local_rank].pid)
+        heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
+        self.exits[local_rank] = RankExit(
+            rank=self.ranks[local_rank],
+            code=code,
+            order=self._polls,
+            by_us=-code in self._sent[local_rank],
+            failure=read_failure(self.directory.failure(local_rank)),
+            iteration=heartbeat.iteration if heartbeat is not None and heartbeat.steps else None,
+        )
+
+
+def _kill_session(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it has no member left; macOS says EPERM if all are zombies

@@ -1,0 +1,104 @@
+"""From the ends of the ranks to one verdict: what was the cause, and which rank."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pet.launch.ranks import RankExit
+from pet.runfiles.exits import ExitCode, classify
+
+# Ends that follow from something else: they can never be the cause.
+_NO_CAUSE = (ExitCode.SUCCEEDED, ExitCode.PEER_LOST, ExitCode.PREEMPTED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a start of ranks, or the launcher, ended. `rank` is the cause, None where there is none on this node."""
+
+    code: ExitCode
+    type: str
+    message: str
+    rank: int | None = None
+    iteration: int | None = None
+    traceback: str = ""
+    signalled: tuple[int, ...] = ()
+
+    @classmethod
+    def plain(cls, code: ExitCode, message: str, signalled: tuple[int, ...] = ()) -> Verdict:
+        """An end that no single rank of this node caused."""
+        return cls(code, code.exit_class, message, signalled=signalled)
+
+    @classmethod
+    def on_launcher(cls, error: BaseException) -> Verdict:
+        """The launcher itself failed."""
+        text = "".join(traceback.format_exception(error))
+        return cls(ExitCode.APP_ERROR, type(error).__name__, f"in the launcher: {error}", traceback=text)
+
+    def __str__(self) -> str:
+        who = f"rank {self.rank}: " if self.rank is not None else ""
+        known = self.type == self.code.exit_class or self.type in self.message
+        kind = self.code.exit_class if known else f"{self.code.exit_class}: {self.type}"
+        return f"{who}{kind}: {self.message}"
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether a rank of this node started it."""
+        return self.code not in _NO_CAUSE
+
+
+def judge(exits: Collection[RankExit], *, stopping: bool) -> Verdict:
+    """The verdict on ranks that have all ended; `stopping` says that this launcher was asked to stop.
+
+    Of several causes the one seen first counts. Among those seen together a death by signal goes first: no error of
+    another rank brings it about, while a lost peer may surface as any exception.
+    """
+    signalled = tuple(sorted(exit.rank for exit in exits if exit.by_us))
+    causes = [exit for exit in exits if is_cause(exit)]
+    if causes:
+        return _verdict_on(min(causes, key=lambda exit: (exit.order, exit.code >= 0, exit.rank)), signalled)
+    codes = {classify(exit.code) for exit in exits if not exit.by_us}
+    if codes == {ExitCode.SUCCEEDED} and not signalled:
+        return Verdict.plain(ExitCode.SUCCEEDED, "all ranks finished")
+    if stopping or ExitCode.PREEMPTED in codes:
+        cut = sorted(exit.rank for exit in exits if exit.by_us or classify(exit.code) is ExitCode.PEER_LOST)
+        message = f"ranks {cut} ended before they could leave" if cut else "all ranks left at the same step"
+        return Verdict.plain(ExitCode.PREEMPTED, message, signalled)
+    return Verdict.plain(ExitCode.PEER_LOST, "the ranks of this node lost a peer", signalled)
+
+
+def is_cause(exit: RankExit) -> bool:
+    """Whether this end can be the cause of others."""
+    return not exit.by_us and classify(exit.code) not in _NO_CAUSE
+
+
+def describe(exit: RankExit) -> tuple[str, str]:
+    """Type and message of an end: the rank's own account, else what the exit code says."""
+    if exit.failure is not None:
+        return exit.failure.type, exit.failure.message
+    if exit.code < 0:
+        name = _signal_name(-exit.code)
+        return name, f"killed by {name}"
+    return "Exit", f"exited with code {exit.code} and left no report"
+
+
+def _verdict_on(exit: RankExit, signalled: tuple[int, ...]) -> Verdict:
+    type_, message = describe(exit)
+    return Verdict(
+        code=classify(exit.code),
+        type=type_,
+        message=message,
+        rank=exit.rank,
+        iteration=exit.iteration,
+        traceback=exit.failure.traceback if exit.failure else "",
+        signalled=signalled,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
