@@ -1,0 +1,106 @@
+"""What a person sees of a local run: on a terminal a live line under the messages, else the launchers' plain output."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from pet_operator.cli.output import console
+
+# Pet's rows of numbers; the live line shows the same ones.
+_METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
+
+
+class Display:
+    """Prints the launchers' lines, and on a terminal keeps the live line below them."""
+
+    def __init__(self, *, nodes: int, verbose: bool) -> None:
+        """`verbose` keeps the rows of numbers on a terminal too."""
+        self.console = console(stderr=True)
+        self.nodes = nodes
+        self.verbose = verbose
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID = self._live.add_task("starting", total=None, numbers="")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def line(self, node: int, text: str) -> None:
+        """One line of a launcher's output."""
+        if self.console.is_terminal and not self.verbose and _METRIC_ROW.match(text):
+            return
+        self.say(f"[node {node}] {text}" if self.nodes > 1 else text)
+
+    def say(self, text: str) -> None:
+        """A message of this program."""
+        self.console.print(text, markup=False)
+
+    def update(self, status: dict[str, Any] | None) -> None:
+        """Show what the launcher of rank 0 says, if it says anything yet."""
+        if status is None:
+            return
+        self._live.update(
+            self._task,
+            description=status["state"],
+            total=status["maxIterations"],
+            completed=status["iteration"] or 0,
+            numbers=numbers_of(status),
+        )
+
+
+def numbers_of(status: dict[str, Any]) -> str:
+    """The short form of the numbers that are known: `loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300`."""
+    parts = []
+    loss = (status.get("losses") or {}).get("total")
+    if loss is not None:
+        parts.append(f"loss {loss:.3f}")
+    if status.get("learningRate") is not None:
+        parts.append(f"lr {status['learningRate']:.4f}")
+    if status.get("samplesPerSecond"):
+        parts.append(f"{status['samplesPerSecond']:,.0f} img/s")
+    if status.get("etaSeconds"):
+        parts.append(f"eta {short_duration(status['etaSeconds'])}")
+    if status.get("checkpoint"):
+        parts.append(f"saved {status['checkpoint']['iteration']}")
+    return "  ".join(parts)
+
+
+def short_duration(seconds: float) -> str:
+    """`1:02`, `2:03:04`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def poll(ports: Sequence[int]) -> dict[str, Any] | None:
+    """The status of the launcher that holds rank 0, or of the first that answers; None if none does."""
+    replies = [reply for port in ports if (reply := _get(port)) is not None]
+    return next((reply for reply in replies if reply.get("iteration") is not None), replies[0] if replies else None)
+
+
+def _get(port: int) -> dict[str, Any] | None:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
+            status: dict[str, Any] = json.load(reply)
+            return status
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None  # not up yet, or on its way out

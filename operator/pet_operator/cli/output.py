@@ -1,0 +1,53 @@
+"""How commands answer: exit codes, results to stdout as text or JSON, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
+from functools import cache
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pet.config import Problem
+
+
+class Exit(IntEnum):
+    """The exit codes of every command. They are public API."""
+
+    GOOD = 0
+    FAILED = 1  # the job failed, or a check found something
+    USAGE = 2
+    INVALID = 78  # job or configuration
+    STOPPED = 130  # by the user, after a save
+
+
+class Format(StrEnum):
+    """The forms of a result. JSON is an API: one object per line, fields are only added."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@cache
+def console(*, stderr: bool = False) -> Console:
+    """The terminal: colours only where there is one, lines never broken."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """One result as one line of JSON."""
+    print(json.dumps(result, ensure_ascii=False))
+
+
+def line(*parts: str | tuple[str, str], stderr: bool = False) -> None:
+    """One line of text; a part is plain, or (text, style)."""
+    console(stderr=stderr).print(Text.assemble(*parts))
+
+
+def report(problems: Iterable[Problem]) -> None:
+    """Problems that keep a command from its work."""
+    for problem in problems:
+        line(("error  ", "red"), str(problem), stderr=True)
