@@ -1,0 +1,1 @@
+"""What component and reliability tests share: real trainings as child processes, and faults injected into them."""

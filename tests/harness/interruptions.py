@@ -1,0 +1,85 @@
+"""One interruption of a real training, and all that must hold after it. Used with few cases and with many."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.training import Training, differences, fault
+
+SIGKILL, PREEMPTED = -9, 143
+
+
+@dataclass(frozen=True)
+class Case:
+    """`signal` reaches `target` while rank `rank` is in step `step`."""
+
+    ranks: int
+    target: str  # rank or launcher
+    signal: str
+    rank: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.ranks}-ranks-{self.signal}-{self.target}-of-rank-{self.rank}-at-{self.step}"
+
+
+KINDS = (("rank", "SIGKILL"), ("launcher", "SIGKILL"), ("launcher", "SIGTERM"), ("launcher", "SIGINT"))
+
+
+def cases(seed: int, repetitions: int) -> list[Case]:
+    """`repetitions` of each kind, alternately with one rank and with two, at random steps and ranks.
+
+    In the first half of the training: to agree on a stop may take the ranks half a second.
+    """
+    dice = random.Random(seed)
+    return [
+        Case(ranks, target, signal, dice.randrange(ranks), dice.randrange(2, Training.steps // 2))
+        for target, signal in KINDS
+        for ranks in (1 + repetition % 2 for repetition in range(repetitions))
+    ]
+
+
+def check(case: Case, folder: Path, data: Path, expected: Training) -> None:
+    """Interrupt, run again until the end, compare with the uninterrupted training `expected`."""
+    training = Training(folder, data, ranks=case.ranks, steps=expected.steps, period=expected.period)
+    training.hooks = [fault(folder, step=case.step, rank=case.rank, target=case.target, number=case.signal)]
+    code, output = training.run()
+    if case.target == "rank":
+        assert code == 0, output  # the launcher started its ranks again
+    elif case.signal == "SIGKILL":
+        assert code == SIGKILL, output
+    else:
+        assert code == PREEMPTED, output
+        assert training.termination["savedIteration"] == training.steps_done[-1], "a finished step was not saved"
+    if code != 0:
+        code, output = training.run()
+        assert code == 0, output
+    _check_steps(case, training)
+    assert differences(expected.final_state()["model"], training.final_state()["model"]) == []
+    for part in ("optimizer", "scheduler", "ranks"):
+        assert differences(expected.final_state()[part], training.final_state()[part]) == []
+    assert _losses(training) == _losses(expected)
+    assert not list(training.checkpoints.glob(".tmp-*")), "a temporary file was left"
+
+
+def _check_steps(case: Case, training: Training) -> None:
+    """After SIGTERM and SIGINT no step is done twice; after SIGKILL only those since the newest checkpoint."""
+    done, every = training.steps_done, list(range(1, training.steps + 1))
+    if case.signal != "SIGKILL":
+        assert done == every
+        return
+    again = next((index for index, step in enumerate(done) if index and step <= done[index - 1]), len(done))
+    reached = done[again - 1]
+    saved = [reached // training.period * training.period]
+    if saved[0] == reached:  # rank 0 may have died while it wrote the checkpoint of its last step
+        saved.append(reached - training.period)
+    assert done in [[*every[:reached], *every[resumed:]] for resumed in saved]
+
+
+def _losses(training: Training) -> dict[int, float]:
+    """The shown loss by iteration; of steps done twice the later record is the only one."""
+    lines = (training.checkpoints / "metrics.json").read_text().splitlines()
+    return {record["iteration"]: record["total_loss"] for record in map(json.loads, lines)}
