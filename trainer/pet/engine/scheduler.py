@@ -56,7 +56,7 @@ class LearningRateScheduler:
         before = self.lr
         self.iteration += 1
         self._apply()
-        if self.iteration - 1 in self.milestones and _ratio(before, self.lr) > self.log_threshold:
+        if self._jumps_at(self.iteration - 1) and _ratio(before, self.lr) > self.log_threshold:
             logger.info("Changing learning rate %.6f -> %.6f", before, self.lr)
 
     @property
@@ -81,6 +81,11 @@ class LearningRateScheduler:
         factor = self.factor(self.iteration - 1)
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr * factor
+
+    def _jumps_at(self, iteration: int) -> bool:
+        """Whether the curve has a step here. Where it is smooth, each iteration changes the rate: nothing to log."""
+        ends_warm_up = self.warm_up_method == "CONSTANT" and iteration == self.warm_up_iters
+        return ends_warm_up or iteration in self.milestones
 
     def _warn_of_jump(self) -> None:
         if self.policy != "STEP_COSINE" or not self.milestones:

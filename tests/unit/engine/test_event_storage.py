@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pet.engine.events import RING, EventStorage, History, get_event_storage
+
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(values=st.lists(numbers, min_size=1, max_size=2 * RING), window=st.integers(1, RING))
+def test_a_history_gives_exact_figures_of_its_newest_values(values: list[float], window: int) -> None:
+    history = History()
+    for value in values:
+        history.put(value)
+    newest = values[-window:]
+    assert history.latest == values[-1]
+    assert history.median(window) == statistics.median(newest)
+    assert history.avg(window) == pytest.approx(statistics.fmean(newest), rel=1e-9, abs=1e-9)
+    assert history.global_avg == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-6)
+
+
+def test_a_history_keeps_a_bounded_number_of_values_and_the_mean_of_all() -> None:
+    history = History()
+    for value in range(10_000):
+        history.put(float(value))
+    assert history.global_avg == pytest.approx(4999.5)
+    assert history.avg(10_000) == pytest.approx(statistics.fmean(range(10_000 - RING, 10_000)))
+
+
+def test_the_innermost_storage_is_the_one_that_hooks_find() -> None:
+    with EventStorage() as outer:
+        assert get_event_storage() is outer
+        with EventStorage() as inner:
+            assert get_event_storage() is inner
+        assert get_event_storage() is outer
+    with pytest.raises(LookupError, match="with EventStorage"):
+        get_event_storage()
+
+
+def test_a_storage_is_left_even_if_its_block_fails() -> None:
+    with pytest.raises(ZeroDivisionError), EventStorage():
+        raise ZeroDivisionError
+    with pytest.raises(LookupError):
+        get_event_storage()
+
+
+def test_smoothed_names_show_their_median_and_others_their_latest_value() -> None:
+    storage = EventStorage()
+    for value in (1.0, 5.0, 2.0, 100.0):
+        storage.put_scalar("loss", value)
+        storage.put_scalar("lr", value, smoothing_hint=False)
+    assert storage.smoothing_hints() == {"loss": True, "lr": False}
+    assert storage.latest() == {"loss": 100.0, "lr": 100.0}
+    assert storage.latest_with_smoothing_hint(3) == {"loss": 5.0, "lr": 100.0}
+
+
+def test_the_hint_of_a_name_never_changes() -> None:
+    storage = EventStorage()
+    storage.put_scalars(smoothing_hint=False, lr=0.1, momentum=0.9)
+    with pytest.raises(ValueError, match="'lr' was put with smoothing_hint=False"):
+        storage.put_scalar("lr", 0.1)
+
+
+def test_name_scopes_nest_and_end() -> None:
+    storage = EventStorage()
+    with storage.name_scope("eval"):
+        storage.put_scalar("top1", 0.5)
+        with storage.name_scope("small/"):
+            storage.put_scalar("top1", 0.25)
+    storage.put_scalar("top1", 0.75)
+    assert storage.latest() == {"eval/top1": 0.5, "eval/small/top1": 0.25, "top1": 0.75}
+
+
+def test_a_name_scope_ends_even_if_its_block_fails() -> None:
+    storage = EventStorage()
+    with pytest.raises(ZeroDivisionError), storage.name_scope("eval"):
+        raise ZeroDivisionError
+    storage.put_scalar("top1", 1.0)
+    assert list(storage.histories()) == ["top1"]
+
+
+def test_iter_is_the_number_of_the_running_step() -> None:
+    storage = EventStorage(start_iter=7)
+    assert storage.iter == 7
+    storage.step()
+    assert storage.iter == 8
+
+
+def test_a_name_that_was_never_put_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        EventStorage().history("loss")
