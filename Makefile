@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint test-unit test-component test-reliability bench format lock clean check-demo check-test
+.PHONY: help demo test lint test-unit test-component test-reliability bench format generate lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ bench: .venv/.ready ## figures as ratios in one run
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+generate: .venv/.ready ## write anew what is derived from the code: the catalogue of configurations, the key reference
+	$(BIN)/python -m pet.config.catalogue
+	$(BIN)/python -m pet.config.reference >docs/configuration.md
 
 lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
