@@ -86,7 +86,7 @@ class Session:
     def record_in(self, checkpointer: CheckPointer, cfg: Config, cfg_file: str) -> None:
         """The checkpoint folder is ours: take its attempt and restart, keep a copy of the configuration and the log."""
         self.attempt, self.restart = checkpointer.attempt, checkpointer.restart
-        self.heartbeat.identify(attempt=self.attempt, restart=self.restart)
+        self.heartbeat.identify(attempt=self.attempt, restart=self.restart, iteration=checkpointer.iteration)
         self.metrics.attempt, self.metrics.restart = self.attempt, self.restart
         self.metrics.resumed_from = checkpointer.iteration if checkpointer.resume else None
         self.metrics.checkpoint = checkpointer.resumed

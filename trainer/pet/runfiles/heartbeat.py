@@ -76,16 +76,15 @@ class HeartbeatWriter:
             self._memory = mmap.mmap(file.fileno(), 2 * _SLOT)
         self._store(time.monotonic())
 
-    def identify(self, *, attempt: int, restart: int) -> None:
-        """The numbers that rank 0 took from the checkpoint folder's owner record, once they are known."""
+    def identify(self, *, attempt: int, restart: int, iteration: int) -> None:
+        """What rank 0 found in the checkpoint folder: which start this is, and the iteration that it goes on from."""
         self._identity = (attempt, restart, *self._identity[2:])
+        self._iteration = iteration
         self._store(time.monotonic())
 
-    def enter(self, section: Section, *, iteration: int | None = None) -> None:
-        """A change of section; `iteration` says where a resumed run begins."""
+    def enter(self, section: Section) -> None:
+        """A change of section."""
         self._section = section
-        if iteration is not None:
-            self._iteration = iteration
         self._store(time.monotonic())
 
     def step(self, iteration: int, step_seconds: float, data_seconds: float, *, collective: int = 0) -> None:

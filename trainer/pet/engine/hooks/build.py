@@ -55,7 +55,8 @@ def build_train_hooks(
         PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter),
     ]
     if session.rank == 0:
-        hooks.append(PeriodicWriter(_writers(cfg, session, checkpointer, max_iter), max_iter, cfg.MISC.DISPLAY_ITER))
+        writers = _writers(cfg, session, checkpointer, max_iter)
+        hooks.append(PeriodicWriter(writers, max_iter, cfg.MISC.DISPLAY_ITER, session.metrics.hook_errors))
     return hooks + build_user_hooks(cfg.TRAIN.HOOKS)
 
 
@@ -110,4 +111,5 @@ def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter
         records = JSONWriter(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
         redo_until = records.redo_until
         writers.append(records)
+    session.publish()  # what this start goes on from is not to wait for the first window
     return [*writers, RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until)]

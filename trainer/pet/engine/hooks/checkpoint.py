@@ -12,6 +12,7 @@ from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.metrics import NonFiniteLoss
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
+from pet.runfiles.histogram import SAVE_SECONDS, Histogram
 
 if TYPE_CHECKING:
     from pet.engine.loop import TrainLoop
@@ -59,11 +60,18 @@ class PeriodicCheckpoint(TrainHook):
             logger.info("the weights at the time of the error are in %s", path)
 
     def _save(self) -> None:
-        began = time.monotonic()
+        began, saved = time.monotonic(), None
         self.session.enter(Section.SAVE)
-        saved = self.trainer.save()
-        accounting = self.session.metrics.accounting
-        accounting["stallSeconds"] = accounting.get("stallSeconds", 0.0) + time.monotonic() - began
+        try:
+            saved = self.trainer.save()
+        finally:
+            self._account(time.monotonic() - began, "success" if saved else "error")
         if saved:
             self.session.metrics.checkpoint = saved
             self.session.publish()
+
+    def _account(self, seconds: float, result: str) -> None:
+        metrics = self.session.metrics
+        metrics.accounting["stallSeconds"] = metrics.accounting.get("stallSeconds", 0.0) + seconds
+        if self.trainer.checkpointer.directory:
+            metrics.checkpoint_saves.setdefault(result, Histogram(SAVE_SECONDS)).observe(seconds)

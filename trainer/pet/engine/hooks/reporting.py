@@ -32,15 +32,17 @@ class MetricReducer(TrainHook):
 
 
 class PeriodicWriter(TrainHook):
-    """Lets writers write at the end of each window, and closes them. A writer that fails never stops training."""
+    """Lets writers write at the end of each window, and closes them. A writer that fails never stops training: its
+    errors are counted in `errors`, by its name."""
 
     priority = Priority.WRITER
 
-    def __init__(self, writers: Sequence[EventWriter], max_iter: int, display_iter: int = 20) -> None:
+    def __init__(self, writers: Sequence[EventWriter], max_iter: int, display_iter: int = 20,
+                 errors: dict[str, int] | None = None) -> None:  # fmt: skip
         self.writers = list(writers)
         self.max_iter = max_iter
         self.display_iter = display_iter
-        self.errors: dict[str, int] = {}
+        self.errors = {} if errors is None else errors
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Write at every `display_iter` steps and at the last one."""
