@@ -61,6 +61,10 @@ class JobEnvironment:
         """No operator behind this run: nobody gave it an identity."""
         return not self.uid
 
+    def own_only(self, *, auto_resume: bool) -> bool:
+        """Whether only this job's own checkpoints are gone on from: by resume Never or a path, or TRAIN.AUTO_RESUME."""
+        return self.resume != "Auto" or not auto_resume
+
     def to_environ(self) -> dict[str, str]:
         """Every variable of the contract, unset ones empty; `PETJOB_CHECKPOINT_DIR` is left out when None."""
         values = {name: _text(getattr(self, field)) for field, (name, _) in _VARIABLES.items()}

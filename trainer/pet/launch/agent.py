@@ -116,7 +116,8 @@ def _join(plan: Plan) -> RendezvousHandler:
     environment = plan.environment
     seconds = max(1, round(environment.startup_seconds))
     host = environment.node_rank == 0
-    address, port = (_LOOPBACK, 0) if plan.single_by_hand else (environment.master_addr, environment.master_port)
+    # A single node meets nobody: any free port does.
+    address, port = (_LOOPBACK, 0) if environment.nnodes == 1 else (environment.master_addr, environment.master_port)
     try:
         store = TCPStore(address, port, is_master=host, timeout=timedelta(seconds=seconds))
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from pet.launch.counters import Counters
 from pet.launch.plan import Plan
 from pet.launch.record import Record, Snapshot
-from pet.launch.status import Clock, attempt, progress
+from pet.launch.status import Clock, progress
 from pet.runfiles.heartbeat import Heartbeat
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
 from pet.runfiles.metrics import JobMetrics
@@ -90,7 +90,7 @@ def _job(plan: Plan, snapshot: Snapshot) -> Iterator[Metric]:
         "world_size": str(plan.world_size),
         "precision": metrics.precision if metrics else "",
         "torch": metrics.torch if metrics else "",
-        "attempt": str(attempt(plan, snapshot) or ""),
+        "attempt": str(plan.environment.attempt),
     }
     yield _gauge("info", "What is trained, and with what.", list(labels), [(tuple(labels.values()), 1.0)])
     values = progress(snapshot)
@@ -104,12 +104,8 @@ def _job(plan: Plan, snapshot: Snapshot) -> Iterator[Metric]:
     ):
         yield _gauge(name, text, [], [((), value)])
     if metrics is not None:
-        yield _gauge(
-            "resume_iteration",
-            "Where this start went on from; 0 is from scratch.",
-            [],
-            [((), metrics.resumed_from or 0)],
-        )
+        resumed = float(metrics.resumed_from or 0)
+        yield _gauge("resume_iteration", "Where this start went on from; 0 is from scratch.", [], [((), resumed)])
         yield from _numbers_by_name(metrics)
 
 

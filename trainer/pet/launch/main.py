@@ -17,6 +17,7 @@ from typing import NoReturn
 from pet.config import ConfigError, JobEnvironment
 from pet.launch import signals
 from pet.launch.endpoints import Endpoints
+from pet.launch.identity import settle
 from pet.launch.options import parse_options
 from pet.launch.plan import Plan, make_plan
 from pet.launch.record import Record
@@ -25,8 +26,15 @@ from pet.launch.talk import say
 from pet.launch.termination import termination_message, write_termination_message
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
+from pet.store.errors import CheckpointUnusable, Fenced
 from pet.store.lock import FolderLock
 
+# What keeps a launcher from starting ranks, as they themselves would end by it.
+_REFUSALS = (
+    (ConfigError, ExitCode.CONFIG_ERROR),
+    (CheckpointUnusable, ExitCode.CHECKPOINT_UNUSABLE),
+    (Fenced, ExitCode.NO_RESTART),
+)
 # How long the launcher of node 0, whose store carries the launchers' reports, waits for the others to read its own.
 _LINGER_SECONDS = 5.0
 
@@ -50,13 +58,10 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
             supervisor = _prepare(plan, stack)
         except SystemExit:  # --help
             return ExitCode.SUCCEEDED
-        except ConfigError as error:
-            for problem in error.problems:
-                say(str(problem))
-            return _not_started(Verdict(ExitCode.CONFIG_ERROR, type(error).__name__, str(error)))
         except Exception as error:
-            traceback.print_exc()
-            return _not_started(Verdict.on_launcher(error))
+            verdict = _refusal(error)
+            write_termination_message(termination_message(verdict, None, None), os.environ)
+            return verdict.code
         verdict = _supervise(supervisor)
         _report(verdict, supervisor)
         if plan.environment.node_rank == 0 and supervisor.peers is not None:
@@ -65,9 +70,10 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
 
 
 def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
-    """Take the checkpoint folder and the port, and say what will run. Raises ConfigError."""
+    """Take the checkpoint folder and the port, and say what will run. Raises what `_REFUSALS` lists."""
     if plan.checkpoint_dir and plan.environment.node_index == 0:
         stack.enter_context(FolderLock(plan.checkpoint_dir))
+    plan = settle(plan)
     endpoints = Endpoints(plan.environment)
     stack.callback(endpoints.close)
     plan = replace(plan, environment=replace(plan.environment, metrics_port=endpoints.port))
@@ -111,9 +117,15 @@ def _report(verdict: Verdict, supervisor: Supervisor) -> None:
     write_termination_message(termination_message(verdict, supervisor.plan, supervisor.record.snapshot()), os.environ)
 
 
-def _not_started(verdict: Verdict) -> ExitCode:
-    write_termination_message(termination_message(verdict, None, None), os.environ)
-    return verdict.code
+def _refusal(error: Exception) -> Verdict:
+    """Say why nothing is started."""
+    code = next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
+    if code is None:
+        traceback.print_exc()
+        return Verdict.on_launcher(error)
+    for line in str(error).splitlines():
+        say(line)
+    return Verdict(code, type(error).__name__, str(error))
 
 
 def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:

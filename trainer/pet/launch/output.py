@@ -1,4 +1,4 @@
-"""The ranks' output in the launcher's: rank 0 writes there itself, the lines of all others get a prefix."""
+"""The ranks' output in the launcher's, line by line: rank 0's as it is, the lines of all others with a prefix."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import BinaryIO
 _LONGEST_LINE = 1 << 16
 
 
-class PrefixedOutput(threading.Thread):
+class RankOutput(threading.Thread):
     """Copies one stream of one rank, line by line, to a file descriptor of the launcher until the stream ends."""
 
     def __init__(self, source: BinaryIO, sink: int, rank: int) -> None:
         super().__init__(name=f"output-of-rank-{rank}", daemon=True)
         self._source = source
         self._sink: int | None = sink
-        self._prefix = f"[rank {rank}] ".encode()
+        self._prefix = f"[rank {rank}] ".encode() if rank else b""
         self.start()
 
     def run(self) -> None:
-        """Copy. Each line is one write, so that lines of several ranks do not mix."""
+        """Copy. Each line is one write, so that lines of several ranks do not mix.
+
+        A rank itself may write a line in parts: `print` without a buffer does.
+        """
         with self._source:
             while line := self._source.readline(_LONGEST_LINE):
                 self._write(self._prefix + line if line.endswith(b"\n") else self._prefix + line + b"\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,7 +29,8 @@ class Plan:
     """One launcher's part of a job.
 
     `devices` is the CUDA_VISIBLE_DEVICES of the ranks, none on the CPU. `checkpoint_dir` is the effective folder, empty
-    to save nothing. `run_id` names this attempt among launchers: one of another attempt cannot join.
+    to save nothing; with `own_only` only this job's own checkpoints in it are gone on from. By hand the environment
+    lacks uid and attempt until `pet.launch.identity` has settled them.
     """
 
     script: Script
@@ -41,7 +41,7 @@ class Plan:
     ranks_per_node: int
     devices: tuple[str, ...]
     checkpoint_dir: str
-    run_id: str
+    own_only: bool
     current_time: str
 
     @property
@@ -50,9 +50,9 @@ class Plan:
         return self.environment.nnodes * self.ranks_per_node
 
     @property
-    def single_by_hand(self) -> bool:
-        """One node and nobody who gave it an address: it is free to choose its ports."""
-        return self.environment.by_hand and self.environment.nnodes == 1
+    def run_id(self) -> str:
+        """Names this attempt among launchers: one of another attempt cannot join."""
+        return f"{self.environment.uid}-{self.environment.attempt}"
 
     def command(self, local_rank: int) -> list[str]:
         """The command line of one rank."""
@@ -105,7 +105,7 @@ def make_plan(options: Options, environment: JobEnvironment, tools: Path) -> Pla
         ranks_per_node=ranks,
         devices=devices,
         checkpoint_dir=_checkpoint_dir(cfg, environment),
-        run_id=f"{environment.uid or uuid.uuid4()}-{environment.attempt or 0}",
+        own_only=environment.own_only(auto_resume=cfg.TRAIN.AUTO_RESUME),
         current_time=datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S"),
     )
 

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from pet.launch.output import PrefixedOutput
+from pet.launch.output import RankOutput
 from pet.runfiles.failure import Failure, read_failure
 from pet.runfiles.heartbeat import read_heartbeat
 from pet.runfiles.rundir import RunDirectory
@@ -46,7 +47,7 @@ class RankGroup:
         self.ranks = dict(ranks)
         self.exits: dict[int, RankExit] = {}  # by local rank
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._outputs: list[PrefixedOutput] = []
+        self._outputs: list[RankOutput] = []
         self._sent: dict[int, set[int]] = {}
         self._polls = 0
         self._lock = threading.Lock()
@@ -98,20 +99,18 @@ class RankGroup:
                 _kill_session(self._processes[local_rank].pid)
 
     def _start(self, local_rank: int, rank: int, command: Sequence[str], environ: Mapping[str, str]) -> None:
-        pipe = None if rank == 0 else subprocess.PIPE
         process = subprocess.Popen(
             [sys.executable, *_FLAGS, _RANK_MAIN, str(os.getpid()), *command],
             env=dict(environ),
             stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
         self._processes[local_rank] = process
         self._sent[local_rank] = set()
         for source, sink in ((process.stdout, 1), (process.stderr, 2)):
-            if source is not None:
-                self._outputs.append(PrefixedOutput(source, sink, rank))  # type: ignore[arg-type]
+            self._outputs.append(RankOutput(cast("BinaryIO", source), sink, rank))
 
     def _signal(self, local_rank: int, number: int) -> None:
         self._sent[local_rank].add(number)

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from pet.launch.plan import Plan
 from pet.launch.record import Phase, RankFailure, Snapshot
-from pet.launch.uid import job_uid
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.runfiles.heartbeat import Heartbeat, Section
 from pet.runfiles.metrics import JobMetrics, finite_or_none
@@ -48,10 +47,10 @@ def status_document(plan: Plan, snapshot: Snapshot, clock: Clock) -> dict[str, A
     environment = plan.environment
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "uid": job_uid(plan),
+        "uid": environment.uid,
         "name": environment.name,
         "nodeIndex": environment.node_index,
-        "attempt": attempt(plan, snapshot),
+        "attempt": environment.attempt,
         "restarts": max(0, snapshot.starts - 1),
         "state": state(snapshot),
         "script": plan.script.path,
@@ -59,7 +58,6 @@ def status_document(plan: Plan, snapshot: Snapshot, clock: Clock) -> dict[str, A
         **progress(snapshot),
         "metrics": _metrics(snapshot),
         "checkpoint": _checkpoint(snapshot, clock),
-        "resumedFrom": _of_metrics(snapshot, "resumed_from"),
         "accounting": _of_metrics(snapshot, "accounting"),
         "ranks": [_rank(heartbeat, clock) for _, heartbeat in sorted(snapshot.observation.heartbeats.items())],
         "failures": [_failure(failure) for failure in snapshot.failures],
@@ -75,13 +73,6 @@ def state(snapshot: Snapshot) -> str:
     return _STATES[heartbeats[min(heartbeats)].section] if heartbeats else "loading"
 
 
-def attempt(plan: Plan, snapshot: Snapshot) -> int | None:
-    """The attempt; by hand it is known once rank 0 has read the checkpoint folder's owner record."""
-    if plan.environment.attempt is not None:
-        return plan.environment.attempt
-    return max((heartbeat.attempt for heartbeat in snapshot.observation.heartbeats.values()), default=0) or None
-
-
 def restart(snapshot: Snapshot) -> int:
     """The newest restart number that a rank told of; before any did, the number of starts tells it."""
     told = [heartbeat.restart for heartbeat in snapshot.observation.heartbeats.values()]
@@ -89,7 +80,7 @@ def restart(snapshot: Snapshot) -> int:
 
 
 def progress(snapshot: Snapshot) -> dict[str, Any]:
-    """How far the job is and how fast; every value None without rank 0."""
+    """How far the job is, how fast, and where this start of the ranks went on from; all None without rank 0."""
     metrics = snapshot.observation.metrics if snapshot.has_rank_zero else None
     return {
         "iteration": iteration(snapshot),
@@ -100,14 +91,17 @@ def progress(snapshot: Snapshot) -> dict[str, Any]:
         "samplesPerSecond": metrics.samples_per_second if metrics else None,
         "etaSeconds": metrics.eta_seconds if metrics else None,
         "stepSeconds": metrics.step_seconds if metrics else None,
+        "resumedFrom": metrics.resumed_from if metrics else None,
     }
 
 
 def iteration(snapshot: Snapshot) -> int | None:
-    """The last finished one; None without rank 0, and before anything is known."""
+    """The last finished one; None without rank 0, and before it knows where it goes on from."""
     if not snapshot.has_rank_zero:
         return None
     heartbeat = snapshot.observation.heartbeats.get(0)
+    if heartbeat is not None and heartbeat.section is Section.INIT:
+        heartbeat = None
     metrics = snapshot.observation.metrics
     return max((source.iteration for source in (heartbeat, metrics) if source is not None), default=None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pet.launch.plan import Plan
 from pet.launch.record import Snapshot
-from pet.launch.status import SCHEMA, attempt, checkpoint_document, iteration, progress, restart
+from pet.launch.status import SCHEMA, checkpoint_document, iteration, progress, restart
 from pet.launch.talk import say
 from pet.launch.verdict import Verdict
 from pet.runfiles.failure import head, tail
@@ -29,7 +29,7 @@ def termination_message(verdict: Verdict, plan: Plan | None, snapshot: Snapshot 
         "schema": SCHEMA,
         "class": verdict.code.exit_class,
         "exitCode": int(verdict.code),
-        "attempt": attempt(plan, snapshot) if plan and snapshot else None,
+        "attempt": plan.environment.attempt if plan else None,
         "restart": restart(snapshot) if snapshot else None,
         "rank": verdict.rank,
         "iteration": verdict.iteration if verdict.iteration is not None or not snapshot else iteration(snapshot),

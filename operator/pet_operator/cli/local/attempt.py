@@ -113,7 +113,7 @@ class LocalAttempt:
             "iteration": newest.get("iteration"),
             "metrics": newest.get("metrics") or {},
             "checkpoint": newest.get("checkpoint"),
-            "resumedFrom": newest.get("resumedFrom"),
+            "resumedFrom": (newest.get("progress") or {}).get("resumedFrom"),
             "failure": failure,
             "output": str(self.folder.path),
         }

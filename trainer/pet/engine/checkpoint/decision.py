@@ -38,7 +38,7 @@ def decide(directory: str, environment: JobEnvironment, weights_path: str,
     begin = _beginning(path, weights_path, directory)
     if not directory:
         return None, begin(None)
-    own_only = environment.resume != "Auto" or not auto_resume
+    own_only = environment.own_only(auto_resume=auto_resume)
     identity = Identity.of(environment)
     if own_only and not is_owner(directory, identity):
         # A wrong path is to be found before another job's files are moved aside for nothing.

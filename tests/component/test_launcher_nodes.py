@@ -1,0 +1,60 @@
+"""Two launchers on one machine, ranks in a real gloo group, over torch's c10d rendezvous."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from harness.launcher import alive, bench, eventually
+
+# Steps together until asked to stop. As ranks do, it leaves with 75 when a collective fails.
+SCRIPT = """
+import torch
+import torch.distributed as dist
+
+torch.set_num_threads(1)
+dist.init_process_group("gloo")
+try:
+    while not stops:
+        total = torch.ones(1)
+        dist.all_reduce(total)
+        if not (FOLDER / f"met{START}-{RANK}").exists():
+            (FOLDER / f"met{START}-{RANK}").touch()
+            note("met", total=total.item())
+        time.sleep(0.02)
+except RuntimeError:
+    os._exit(75)
+os._exit(143)
+"""
+
+
+def test_both_nodes_start_again_after_a_kill_and_stop_together(tmp_path: Path) -> None:
+    with bench(tmp_path, SCRIPT) as made:
+        launchers = made.launch_nodes(2)
+        eventually(lambda: len(made.journal("met")) == 2, "the ranks meet")
+        victim = next(entry for entry in made.journal("start") if entry["rank"] == 1)
+        os.kill(victim["pid"], signal.SIGKILL)
+        eventually(lambda: len(made.journal("met")) == 4, "the ranks meet again, over a new store")
+        assert {entry["total"] for entry in made.journal("met")} == {2.0}
+        assert [launched.status()["restarts"] for launched in launchers] == [1, 1]
+        failures = {
+            failure["rank"]: failure["class"] for launched in launchers for failure in launched.status()["failures"]
+        }
+        assert failures == {1: "Crash", 0: "PeerLost"}
+        holders = [launched for launched in launchers if launched.status()["iteration"] is not None]
+        assert len(holders) <= 1, "only the node of rank 0 tells the job's numbers"
+        launchers[1].process.send_signal(signal.SIGTERM)
+        assert [launched.wait() for launched in launchers] == [143, 143]
+        assert len(made.journal("start")) == 4
+        assert {launched.termination["class"] for launched in launchers} == {"Preempted"}
+
+
+def test_node_whose_peer_is_gone_for_good_ends_with_75(tmp_path: Path) -> None:
+    with bench(tmp_path, SCRIPT) as made:
+        first, second = made.launch_nodes(2, PETJOB_STARTUP_SECONDS="30")
+        eventually(lambda: len(made.journal("met")) == 2, "the ranks meet")
+        first.process.kill()
+        assert second.wait() == 75
+        eventually(lambda: not any(alive(entry["pid"]) for entry in made.journal("start")), "no rank is left")
+        assert second.termination["class"] == "PeerLost"

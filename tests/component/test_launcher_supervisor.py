@@ -1,0 +1,258 @@
+"""The supervisor over real ranks, without torch: what it waits for, whom it ends, and whom it names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.launcher import CFG, ROOT, Bench, alive, eventually
+
+from pet.config import JobEnvironment
+from pet.launch.options import parse_options
+from pet.launch.peers import Peers
+from pet.launch.plan import make_plan
+from pet.launch.record import Record
+from pet.launch.supervisor import StoppedBeforeStart, Supervisor
+from pet.launch.verdict import Verdict
+from pet.runfiles.exits import ExitCode
+
+
+class DictStore:
+    """As torch's store, in one process."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.numbers: dict[str, int] = {}
+        self.lock = threading.Lock()
+
+    def set(self, key: str, value: str, /) -> None:
+        self.values[key] = value.encode()
+
+    def get(self, key: str, /) -> bytes:
+        return self.values[key]
+
+    def check(self, keys: list[str], /) -> bool:
+        return all(key in self.values for key in keys)
+
+    def add(self, key: str, amount: int, /) -> int:
+        with self.lock:
+            self.numbers[key] = self.numbers.get(key, 0) + amount
+            return self.numbers[key]
+
+
+class Job:
+    """One supervisor per node, each driven in a thread of its own as the agent does."""
+
+    def __init__(self, bench: Bench, nodes: int, ranks: int, **environ: str) -> None:
+        options = parse_options(["--cfg", str(bench.folder / CFG), "--nproc", str(ranks)])
+        common = {"PETJOB_UID": "uid", "PETJOB_ATTEMPT": "1", "PET_NNODES": str(nodes), **environ}
+        self.bench = bench
+        self.ranks = ranks
+        self.store = DictStore()
+        self.supervisors = []
+        for node in range(nodes):
+            environment = JobEnvironment.from_environ({**common, "PET_NODE_RANK": str(node)})
+            plan = make_plan(options, environment, bench.folder / "tools")
+            self.supervisors.append(Supervisor(plan, Record(), bench.folder / f"run{node}"))
+        self.threads = [threading.Thread(target=self._drive, args=(node,), daemon=True) for node in range(nodes)]
+
+    def start(self) -> Job:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def verdicts(self) -> list[Verdict]:
+        """Wait for the end of all nodes."""
+        for thread in self.threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a supervisor did not come to an end"
+        return [supervisor.verdict for supervisor in self.supervisors if supervisor.verdict is not None]
+
+    def _drive(self, node: int) -> None:
+        supervisor, nodes = self.supervisors[node], len(self.supervisors)
+        while supervisor.verdict is None:
+            local = {local_rank: node * self.ranks + local_rank for local_rank in range(self.ranks)}
+            world = str(nodes * self.ranks)
+            variables = {
+                local_rank: {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": world}
+                for local_rank, rank in local.items()
+            }
+            try:
+                supervisor.start(local, variables, Peers(self.store, node, nodes))
+                outcome = None
+                while outcome is None:
+                    outcome = supervisor.watch()
+                if outcome.verdict.code is ExitCode.SUCCEEDED:
+                    supervisor.await_peers()
+                supervisor.end_ranks()
+            except StoppedBeforeStart:
+                supervisor.conclude(Verdict.plain(ExitCode.PREEMPTED, "stopped"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "trainer"))
+    monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def run(bench: Bench, script: str, nodes: int = 1, ranks: int = 2, **environ: str) -> list[Verdict]:
+    bench.write(script)
+    return Job(bench, nodes, ranks, **environ).start().verdicts()
+
+
+def test_same_error_at_the_same_iteration_twice_is_not_started_a_third_time(bench: Bench) -> None:
+    script = """
+    try:
+        raise ValueError("always")
+    except ValueError as error:
+        write_failure(RUN_DIR.failure(LOCAL_RANK), Failure.of(
+            error, exit_code=ExitCode.APP_ERROR, attempt=1, restart=START, rank=RANK, iteration=3))
+    sys.exit(1)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="3")
+    assert (verdict.code, verdict.type) == (ExitCode.APP_ERROR, "ValueError")
+    assert len(bench.journal("start")) == 2
+
+
+def test_error_at_another_iteration_uses_up_the_budget(bench: Bench) -> None:
+    script = """
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(0), attempt=1, restart=START, rank=0, local_rank=0)
+    heartbeat.step(10 + START, 0.1, 0.0)
+    try:
+        raise ValueError("now and then")
+    except ValueError as error:
+        write_failure(RUN_DIR.failure(LOCAL_RANK), Failure.of(
+            error, exit_code=ExitCode.APP_ERROR, attempt=1, restart=START, rank=RANK, iteration=10 + START))
+    sys.exit(1)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="3")
+    assert (verdict.code, verdict.iteration) == (ExitCode.APP_ERROR, 13)
+    assert len(bench.journal("start")) == 4
+
+
+def test_new_checkpoint_refills_the_budget(bench: Bench) -> None:
+    script = """
+    checkpoint = CheckpointInfo(iteration=100 * (1 + START), file="f", bytes=1, saved_at=1.0, verified=True)
+    metrics = JobMetrics(attempt=1, restart=START, world_size=1, checkpoint=checkpoint)
+    write_metrics_file(RUN_DIR.metrics(LOCAL_RANK), metrics)
+    sys.exit(0 if START == 4 else 1)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1")
+    assert verdict.code is ExitCode.SUCCEEDED
+    assert len(bench.journal("start")) == 5
+
+
+def test_cause_is_named_though_a_rank_that_lost_its_peer_ends_first(bench: Bench) -> None:
+    (verdict,) = run(bench, "sys.exit(75) if RANK == 0 else (time.sleep(1.0), sys.exit(80))")
+    assert (verdict.code, verdict.rank, verdict.signalled) == (ExitCode.CHECKPOINT_UNUSABLE, 1, ())
+
+
+def test_rank_that_goes_on_after_a_failure_is_ended_and_never_the_cause(bench: Bench) -> None:
+    (verdict,) = run(bench, "sys.exit(93) if RANK == 1 else time.sleep(600)")
+    assert (verdict.code, verdict.rank, verdict.signalled) == (ExitCode.NO_RESTART, 1, (0,))
+    assert bench.journal("signal") == [], "the failure of another rank is no request to save and leave"
+
+
+def test_checkpoint_under_way_is_not_killed_by_the_failure_of_another_rank(bench: Bench) -> None:
+    script = """
+    if RANK == 1:
+        wait_for("saving")
+        sys.exit(93)
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.enter(Section.SAVE)
+    (FOLDER / "saving").touch()
+    time.sleep(4)
+    note("committed")
+    sys.exit(75)
+    """
+    (verdict,) = run(bench, script)
+    assert (verdict.code, len(bench.journal("committed"))) == (ExitCode.NO_RESTART, 1)
+
+
+def test_children_of_a_dead_rank_are_ended_with_it(bench: Bench) -> None:
+    script = """
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    note("child", child=child)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="0")
+    assert verdict.code is ExitCode.CRASH
+    (child,) = [entry["child"] for entry in bench.journal("child")]
+    eventually(lambda: not alive(child), "the child is gone")
+
+
+def test_ranks_that_do_not_leave_in_time_are_ended(bench: Bench) -> None:
+    bench.write("time.sleep(600) if RANK == 0 else (wait_for('never') if not stops else None)")
+    job = Job(bench, 1, 2, PETJOB_GRACE_SECONDS="2").start()
+    eventually(lambda: len(bench.journal("start")) == 2, "both ranks start")
+    assert job.supervisors[0].request_stop()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, verdict.signalled) == (ExitCode.PREEMPTED, (0, 1))
+    assert [entry["rank"] for entry in sorted(bench.journal("signal"), key=lambda entry: entry["rank"])] == [0, 1]
+
+
+def test_stop_while_no_rank_runs_starts_none(bench: Bench) -> None:
+    bench.write("sys.exit(0)")
+    job = Job(bench, 1, 1)
+    assert not job.supervisors[0].request_stop()
+    (verdict,) = job.start().verdicts()
+    assert (verdict.code, bench.journal()) == (ExitCode.PREEMPTED, [])
+
+
+def test_failure_while_stopping_is_reported_and_not_restarted(bench: Bench) -> None:
+    bench.write("while not stops: time.sleep(0.02)\nsys.exit(1 if RANK == 1 else 75)")
+    job = Job(bench, 1, 2).start()
+    eventually(lambda: len(bench.journal("start")) == 2, "both ranks start")
+    job.supervisors[0].request_stop()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, verdict.rank, len(bench.journal("start"))) == (ExitCode.APP_ERROR, 1, 2)
+
+
+def test_node_that_lost_a_peer_names_the_cause_on_the_other_node(bench: Bench) -> None:
+    first, second = run(bench, "sys.exit(78 if RANK == 1 else 75)", nodes=2, ranks=1)
+    assert (first.code, second.code, second.rank) == (ExitCode.PEER_LOST, ExitCode.CONFIG_ERROR, 1)
+    assert "rank 1 on node 1: ConfigError" in first.message
+    assert len(bench.journal("start")) == 2
+
+
+def test_node_whose_ranks_notice_nothing_is_told_by_the_other(bench: Bench) -> None:
+    first, second = run(bench, "sys.exit(93) if RANK == 0 else time.sleep(600)", nodes=2, ranks=1)
+    assert (first.code, second.code, second.signalled) == (ExitCode.NO_RESTART, ExitCode.PEER_LOST, (1,))
+
+
+def test_stop_of_one_node_ends_the_other_with_143(bench: Bench) -> None:
+    bench.write("while not stops: time.sleep(0.02)\nsys.exit(143)")
+    job = Job(bench, 2, 1).start()
+    eventually(lambda: len(bench.journal("start")) == 2, "both ranks start")
+    job.supervisors[1].request_stop()
+    assert [verdict.code for verdict in job.verdicts()] == [ExitCode.PREEMPTED, ExitCode.PREEMPTED]
+    assert len(bench.journal("signal")) == 2
+
+
+def test_lost_peer_of_a_preempted_node_counts_as_preempted(bench: Bench) -> None:
+    bench.write("sys.exit(75) if RANK == 0 else sys.exit(143)")
+    first, second = Job(bench, 2, 1).start().verdicts()
+    assert (first.code, second.code) == (ExitCode.PREEMPTED, ExitCode.PREEMPTED)
+
+
+def test_node_does_not_restart_beside_one_that_is_over(bench: Bench) -> None:
+    script = "sys.exit(0) if RANK == 0 else (time.sleep(1.0), sys.exit(1))"
+    first, second = run(bench, script, nodes=2, ranks=1, PETJOB_RESTARTS_LEFT="3")
+    assert (first.code, second.code) == (ExitCode.PEER_LOST, ExitCode.APP_ERROR)
+    assert "finished here, but not everywhere" in first.message
+    assert len(bench.journal("start")) == 2
+
+
+def test_run_files_of_each_start_lie_in_a_folder_of_their_own(bench: Bench) -> None:
+    old = bench.folder / "run0" / "start0" / "failure-0.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("of an earlier launcher")
+    run(bench, 'note("files", files=os.listdir(RUN_DIR.path)); sys.exit(3)', ranks=1, PETJOB_RESTARTS_LEFT="1")
+    assert [(entry["start"], entry["files"]) for entry in bench.journal("files")] == [(0, []), (1, [])]
