@@ -8,6 +8,7 @@ step gets that over with; it changes nothing else, and is the first test of all 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from pet.engine.distributed import all_gather_objects, get_world_size, peer_erro
 from pet.engine.rng import get_rng_state, set_rng_state
 
 Batch = tuple[Any, Any, Any]
+
+_NO_GRADIENT = re.compile(r"did not receive grad for rank \d+: ([\d ]+)")
 
 
 def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
@@ -66,6 +69,16 @@ def sum_losses(outputs: dict[str, Any]) -> torch.Tensor:
     first, *others = outputs["losses"].values()
     total: torch.Tensor = sum(others, start=first)
     return total
+
+
+def explain_unused(error: BaseException, model: nn.Module) -> RuntimeError | None:
+    """For DDP's error about parameters without a gradient one that names them and the key; None for other errors."""
+    found = _NO_GRADIENT.search(str(error))
+    if found is None:
+        return None
+    names = [name for name, parameter in unwrap(model).named_parameters() if parameter.requires_grad]
+    unused = ", ".join(names[int(index)] for index in found[1].split())
+    return RuntimeError(f"no gradient in the last step for {unused}: set SOLVER.DDP.FIND_UNUSED True, or use them")
 
 
 def _find_unused(model: nn.Module, setting: str | bool, batch: Batch) -> bool:

@@ -37,9 +37,12 @@ _control_group: dist.ProcessGroup | None = None
 
 
 def init_process_group(device: torch.device, timeout_seconds: float = 1800.0) -> None:
-    """Join the group that the launcher's environment describes: NCCL for CUDA, gloo for CPU, none for one process."""
+    """Join the group that the launcher's environment describes: NCCL for CUDA, gloo for CPU, none for one process.
+
+    Does nothing in a process that has joined.
+    """
     global _control_group
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or _control_group is not None:
         return
     timeout = timedelta(seconds=timeout_seconds)
     with peer_errors():

@@ -20,6 +20,7 @@ from pet.engine.distributed import destroy_process_group
 from pet.engine.errors import StopRequested, exit_code
 from pet.engine.session import Session, open_session
 from pet.launch.handover import ensure_ranks
+from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure, write_failure
 from pet.runfiles.heartbeat import Section
@@ -34,10 +35,9 @@ def run(
     argv = sys.argv[1:] if argv is None else list(argv)
     ensure_ranks(script, argv)
     faulthandler.enable()
-    args = parse_args(argv)
-    session = open_session(script, args.cfg_file)
+    session = open_session(script)
     try:
-        main(args, session)
+        main(parse_args(argv), session)
         session.enter(Section.DONE)
         destroy_process_group()
     except BaseException as error:
@@ -47,8 +47,8 @@ def run(
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
-    """A script's own options: `--cfg`, `--local_rank`, and KEY VALUE pairs as `opts`."""
-    parser = argparse.ArgumentParser(prog="train_net.py", allow_abbrev=False)
+    """A script's own options: `--cfg`, `--local_rank`, and KEY VALUE pairs as `opts`. Raises ConfigError."""
+    parser = UsageParser(prog="train_net.py", allow_abbrev=False)
     parser.add_argument("--cfg", dest="cfg_file", required=True, help="the YAML configuration")
     parser.add_argument("--local_rank", type=int, default=0, help="set by the launcher")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override keys of the configuration")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -107,7 +108,7 @@ class TrainLoader:
 
     def first_batch(self) -> Any:
         """The batch that a run from the start begins with, without touching the iteration."""
-        first = TrainBatches(**{**vars(self.batches), "start_iter": 1})
+        first = replace(self.batches, start_iter=1)
         return self._collate(self._dataset.__getitems__(next(iter(first))))
 
     def state_dict(self) -> dict[str, int]:
@@ -167,6 +168,7 @@ def _loader(
         worker_init_fn=_init_worker,
         pin_memory=cfg.DATA.PIN_MEMORY and cfg.MISC.DEVICE == "cuda",
         prefetch_factor=cfg.DATA.PREFETCH if workers else None,
+        persistent_workers=workers > 0,
         # Workers draw their base seed from this one and not from the generator that the model uses.
         generator=torch.Generator(),
     )

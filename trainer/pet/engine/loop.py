@@ -16,11 +16,11 @@ from torch import nn
 
 from pet.config import Config
 from pet.engine.checkpointer import CheckPointer
-from pet.engine.ddp import broadcast_buffers, sum_losses, unwrap
+from pet.engine.ddp import broadcast_buffers, explain_unused, sum_losses, unwrap
 from pet.engine.distributed import is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import EventStorage
-from pet.engine.hooks.base import HookSet, run_all
+from pet.engine.hooks.base import Call, HookSet, attach, run_all
 from pet.engine.loader import TrainLoader
 from pet.engine.metrics import flush_metrics, write_metrics
 from pet.engine.optimizer import clip_gradients
@@ -71,9 +71,9 @@ class TrainLoop:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.checkpointer = checkpointer
-        self.hooks = HookSet(all_hooks)
-        self.hooks.attach(self)
         self.session: Session = current_session()
+        self.hooks = HookSet(all_hooks, self.session.metrics.hook_errors)
+        self.hooks.attach(self)
         self.device = self.session.device
         self.max_iter = loader.max_iter
         self.iteration = loader.start_iter - 1  # the last finished step
@@ -90,13 +90,16 @@ class TrainLoop:
                 self._restore()
                 run_all(self.hooks.before_train)
                 self._steps(storage)
-            except Exception as error:
-                error = self._as_peer_lost(error)
+            except BaseException as raised:
+                error = self._explained(raised)
                 if not isinstance(error, StopRequested):
-                    self._tell_hooks(error)
-                raise error
-            finally:
-                run_all(self.hooks.after_train, storage=storage)
+                    self._tell(self.hooks.on_exception, error, exc=error)
+                self._tell(self.hooks.after_train, error, storage=storage)
+                self.session.publish()
+                if error is raised:
+                    raise
+                raise error from raised
+            run_all(self.hooks.after_train, storage=storage)
 
     def save(self) -> CheckpointInfo | None:
         """Save the state after the last finished step; collective. Raises NonFiniteLoss rather than save a bad one."""
@@ -194,18 +197,16 @@ class TrainLoop:
         logger.info("Stopped: %s", reason)
         raise StopRequested(reason)
 
-    def _tell_hooks(self, error: Exception) -> None:
-        try:
-            run_all(self.hooks.on_exception, exc=error)
-        except Exception as further:
-            logger.exception("a hook failed on the way out")
-            error.add_note(f"then a hook failed as well: {further!r}")
-
     @staticmethod
-    def _as_peer_lost(error: Exception) -> Exception:
-        """Backward and optimizer steps hide a lost peer in a RuntimeError."""
-        if isinstance(error, PeerLost) or not is_peer_error(error):
-            return error
-        lost = PeerLost(str(error).splitlines()[0])
-        lost.__cause__ = error
-        return lost
+    def _tell(calls: Sequence[Call], error: BaseException, **keywords: Any) -> None:
+        """Call hooks on the way out: the error that ends training is the one to be raised, whatever they do."""
+        try:
+            run_all(calls, **keywords)
+        except Exception as further:
+            attach(error, further)
+
+    def _explained(self, error: BaseException) -> BaseException:
+        """The same error, or a clearer one for what torch hides in a RuntimeError: a lost peer, an unused parameter."""
+        if not isinstance(error, PeerLost) and is_peer_error(error):
+            return PeerLost(str(error).splitlines()[0])
+        return explain_unused(error, self.model) or error

@@ -37,7 +37,7 @@ class Session:
         started: `time.monotonic()` when the session was opened, in seconds.
     """
 
-    def __init__(self, script: str, cfg_file: str) -> None:
+    def __init__(self, script: str) -> None:
         self.environment = JobEnvironment.from_environ(os.environ)
         self.rank = int(os.environ.get("RANK", "0"))
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -60,7 +60,6 @@ class Session:
             restart=self.restart,
             world_size=self.world_size,
             script=script,
-            cfg=cfg_file,
             torch=torch.__version__,
             precision="fp32",
         )
@@ -88,6 +87,7 @@ class Session:
         self.attempt, self.restart = checkpointer.attempt, checkpointer.restart
         self.heartbeat.identify(attempt=self.attempt, restart=self.restart, iteration=checkpointer.iteration)
         self.metrics.attempt, self.metrics.restart = self.attempt, self.restart
+        self.metrics.cfg = cfg_file
         self.metrics.resumed_from = checkpointer.iteration if checkpointer.resume else None
         self.metrics.checkpoint = checkpointer.resumed
         if self.rank == 0 and checkpointer.directory:
@@ -112,10 +112,10 @@ class Session:
             self._publish_failed = True
 
 
-def open_session(script: str, cfg_file: str) -> Session:
+def open_session(script: str) -> Session:
     """Open this process's session."""
     global _session
-    _session = Session(script, cfg_file)
+    _session = Session(script)
     return _session
 
 

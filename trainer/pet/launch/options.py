@@ -33,7 +33,7 @@ class Options:
     overrides: tuple[str, ...]
 
 
-class _Parser(argparse.ArgumentParser):
+class UsageParser(argparse.ArgumentParser):
     """argparse ends with 2, which would be restarted: a usage error is a configuration error here."""
 
     def error(self, message: str) -> NoReturn:
@@ -57,7 +57,7 @@ def _overrides(rest: Sequence[str]) -> tuple[str, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = UsageParser(
         prog="train_net_all.py",
         usage="%(prog)s [--cfg FILE] [--gpu_id IDS | --nproc N] [--type TYPE] [KEY VALUE ...] [-- ARGUMENTS]",
         description="Start a training on every device of this machine.",

@@ -21,10 +21,16 @@ import torch
 from torch import nn
 
 from pet.config.errors import ConfigError, Problem
+from pet.engine.distributed import is_peer_error
+from pet.engine.errors import PeerLost, StopRequested
+from pet.engine.metrics import NonFiniteLoss
 
 logger = logging.getLogger(__name__)
 
 Call = Callable[..., None]
+
+# What passes through a hook without being its mistake.
+_NOBODYS_MISTAKE = (NonFiniteLoss, PeerLost, StopRequested)
 
 
 class TrainerView(Protocol):
@@ -108,8 +114,13 @@ class NamedHook:
 class HookSet:
     """The hooks of a run, bound once: for each point a tuple of the methods that really do something."""
 
-    def __init__(self, hooks: Sequence[Any]) -> None:
-        """Order by priority, stable for equals. Raises ConfigError where two hooks have one name."""
+    def __init__(self, hooks: Sequence[Any], errors: dict[str, int] | None = None) -> None:
+        """Order by priority, stable for equals. Raises ConfigError where two hooks have one name.
+
+        Errors that hooks raise are counted by name in `errors`.
+        """
+        self.errors = {} if errors is None else errors
+        self._blamed: Exception | None = None
         named = [
             NamedHook(
                 getattr(hook, "name", "") or type(hook).__name__, int(getattr(hook, "priority", Priority.NORMAL)), hook
@@ -156,22 +167,49 @@ class HookSet:
         for entry in self.hooks:
             method = getattr(entry.hook, point, None)
             if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
-                calls.append(_accepting(method))
+                calls.append(self._naming(entry.name, point, _accepting(method)))
         return tuple(calls)
+
+    def _naming(self, name: str, point: str, method: Call) -> Call:
+        """The method; an error that leaves it says whose it is, and is counted."""
+
+        def call(**keywords: Any) -> None:
+            try:
+                method(**keywords)
+            except Exception as error:
+                self._blame(name, point, error)
+                raise
+
+        return call
+
+    def _blame(self, name: str, point: str, error: Exception) -> None:
+        """Only the innermost hook is to blame: one that saves or evaluates calls others."""
+        if error is self._blamed or isinstance(error, _NOBODYS_MISTAKE) or is_peer_error(error):
+            return
+        self._blamed = error
+        self.errors[name] = self.errors.get(name, 0) + 1
+        error.add_note(f"raised by hook {name} in {point}")
 
 
 def run_all(calls: Sequence[Call], **keywords: Any) -> None:
-    """Call every one even if some fail; then raise the first error, with the others as its cause."""
-    errors: list[Exception] = []
+    """Call every one even if some fail; then raise the first error, with the others attached."""
+    first: Exception | None = None
     for call in calls:
         try:
             call(**keywords)
         except Exception as error:
-            errors.append(error)
-    if len(errors) > 1 and errors[0].__cause__ is None:
-        raise errors[0] from ExceptionGroup("further hooks failed", errors[1:])
-    if errors:
-        raise errors[0]
+            if first is None:
+                first = error
+            else:
+                attach(first, error)
+    if first is not None:
+        raise first
+
+
+def attach(first: BaseException, further: Exception) -> None:
+    """Log an error that must not hide the first one, and note it there: a report keeps the end of a traceback."""
+    logger.error("a further hook failed", exc_info=further)
+    first.add_note(f"then a hook failed as well: {further!r}")
 
 
 def _accepting(method: Call) -> Call:
