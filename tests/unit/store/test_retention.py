@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from harness.stores import JOB, draft, opened, overwrite, save
 
+from pet.store.sealed import seal
+
 SUCCESSOR = replace(JOB, uid="uid-2")
 
 
@@ -115,6 +117,17 @@ def test_an_error_in_retention_never_undoes_the_commit(
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
+    save(tenure, 40, keep=2)
+    assert "older checkpoints were not removed" in caplog.text
+    assert _iterations(tmp_path) == [10, 20, 30, 40]
+
+
+def test_a_manifest_of_a_newer_format_beside_it_never_undoes_the_commit(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    tenure, _ = opened(tmp_path)
+    for iteration in (10, 20, 30):
+        save(tenure, iteration)
+    (tmp_path / "model_iter99.manifest.json").write_bytes(seal({"format": 2}))
     save(tenure, 40, keep=2)
     assert "older checkpoints were not removed" in caplog.text
     assert _iterations(tmp_path) == [10, 20, 30, 40]

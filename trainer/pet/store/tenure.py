@@ -15,7 +15,7 @@ from dataclasses import replace
 from pet.store.errors import Corrupt, Fenced
 from pet.store.files import ChecksumWriter, Digest, read_bytes, remove, sync_directory, write_durably
 from pet.store.folder import Entry, Folder
-from pet.store.manifest import Manifest, encode_manifest
+from pet.store.manifest import Manifest, NewerFormat, encode_manifest
 from pet.store.names import OWNER, TEMPORARY, data_of, parse_data
 from pet.store.owner import Owner, encode_owner, is_own, parse_owner
 
@@ -199,5 +199,5 @@ class Tenure:
 def _reported(what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, NewerFormat) as error:
         logger.error("%s: %s", what, error)

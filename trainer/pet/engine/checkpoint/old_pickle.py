@@ -23,6 +23,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
     ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
     ("yacs.config", "CfgNode"): Node,
+    # A node's own attributes hold a set; Python 2's name for it is what pickles of this age use.
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
 }
 
 
