@@ -35,7 +35,7 @@ test-reliability: .venv/.ready ## every fault with all its repetitions; about an
 	$(BIN)/pytest tests/reliability
 
 bench: .venv/.ready ## figures as ratios in one run
-	$(BIN)/python tests/bench/loop_overhead.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/loop_overhead.py
 
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix

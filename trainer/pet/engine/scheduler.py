@@ -53,10 +53,13 @@ class LearningRateScheduler:
 
     def step(self) -> None:
         """Go to the next iteration and set its rates."""
-        before = self.lr
         self.iteration += 1
+        if not self._jumps_at(self.iteration - 1):
+            self._apply()
+            return
+        before = self.lr
         self._apply()
-        if self._jumps_at(self.iteration - 1) and _ratio(before, self.lr) > self.log_threshold:
+        if _ratio(before, self.lr) > self.log_threshold:
             logger.info("Changing learning rate %.6f -> %.6f", before, self.lr)
 
     @property

@@ -1,0 +1,163 @@
+"""What the training loop costs over the least that trains, side by side in one run.
+
+Blocks of steps take turns, in a new order each round, on the same model, optimizer, batches and clock: CPU time of the
+process, stamped where a batch is fetched, so that no set-up counts. One thread. It is time of the host: a GPU that is
+busy hides it. The counts are exact, the times are not: look at the ratio of medians and at the spread.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness.counting import StepCounter, StepMarks, bare_loop, fetch_in_advance
+from harness.toy import Toy, toy_config
+
+from pet.config import load_config
+from pet.engine.events import get_event_storage
+from pet.tasks.cls.model import GeneralizedCNN
+
+SLIM_RESNET = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
+PERIOD = 20  # steps of a log window
+OLD_RUN = 270_000  # steps
+
+
+class Images(torch.utils.data.Dataset[Any]):
+    """Noise of the shape of Fashion-MNIST."""
+
+    def __init__(self, size: int) -> None:
+        self.images = torch.randint(256, (size, 1, 28, 28), dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
+        return self.images[index], index % 10, index
+
+
+class OldRun:
+    """Fills the histories as so many steps would."""
+
+    def before_train(self) -> None:
+        storage = get_event_storage()
+        for name in ("loss_cls", "loss_box", "loss_mask", "loss_rpn", "cls_loss", "total_loss", "time", "data_time"):
+            for _ in range(OLD_RUN):
+                storage.put_scalar(name, 1.0)
+
+
+class Idle:
+    """A hook of Pet's four points that does nothing."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"Idle{number}"
+
+    def before_train(self) -> None: ...
+    def before_step(self, storage: Any) -> None: ...
+    def after_step(self, storage: Any, **epochs: int) -> None: ...
+    def after_train(self, storage: Any) -> None: ...
+
+
+class Stamps:
+    """Batches that note the time at which each is fetched."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+        self.times: list[float] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            self.times.append(time.process_time())
+            yield batch
+
+    def microseconds_per_step(self) -> float:
+        """Without the first step, which allocates."""
+        return 1e6 * (self.times[-1] - self.times[1]) / (len(self.times) - 2)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to run the steps; without hooks it is the bare loop."""
+
+    name: str
+    hooks: Callable[[], list[Any]] | None
+
+    def time(self, toy: Toy) -> float:
+        """CPU microseconds per step of one block."""
+        loop = replace(toy, hooks=self.hooks() if self.hooks else ()).build()
+        stamps = Stamps(fetch_in_advance(loop))
+        if self.hooks is None:
+            bare_loop(loop.model, loop.optimizer, stamps, begin=lambda: None)
+        else:
+            loop.loader.batches = stamps  # type: ignore[attr-defined]
+            loop.run()
+        return stamps.microseconds_per_step()
+
+    def count(self, toy: Toy) -> tuple[int, int]:
+        """Operations and reads of the last step that does not log."""
+        counter = StepCounter()
+        hooks = [StepMarks(counter.mark), *(self.hooks() if self.hooks else ())]
+        loop = replace(toy, hooks=hooks).build()
+        batches = fetch_in_advance(loop)
+        with counter.watching():
+            if self.hooks is None:
+                bare_loop(loop.model, loop.optimizer, batches, counter.mark)
+            else:
+                loop.run()
+        return counter.operations[-2], len(counter.reads[-2])
+
+
+CONTENDERS = (
+    Contender("bare loop", None),
+    Contender("TrainLoop, default hooks", list),
+    Contender(f"  the same after {OLD_RUN:,} steps", lambda: [OldRun()]),
+    Contender("  and eight idle hooks", lambda: [Idle(number) for number in range(8)]),
+)
+
+
+def compare(title: str, toy: Toy, rounds: int) -> None:
+    """Time and count all contenders, and print a table."""
+    times: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
+    dice = random.Random(0)
+    with redirect_stdout(io.StringIO()):
+        for _ in range(rounds):
+            for contender in dice.sample(CONTENDERS, len(CONTENDERS)):
+                times[contender.name].append(contender.time(toy))
+        counts = {contender.name: contender.count(toy) for contender in CONTENDERS}
+    steps = toy.cfg.SOLVER.SCHEDULER.TOTAL_ITERS
+    bare = statistics.median(times[CONTENDERS[0].name])
+    print(f"\n{title}: {rounds} rounds of {steps} steps, a log line every {PERIOD}")
+    print(f"{'':32}{'median':>10}{'lowest':>10}{'highest':>10}{'ratio':>8}{'over bare':>11}{'ops':>6}{'reads':>7}")
+    for name, values in times.items():
+        median = statistics.median(values)
+        operations, reads = counts[name]
+        print(f"{name:32}{median:10.0f}{min(values):10.0f}{max(values):10.0f}{median / bare:8.3f}"
+              f"{median - bare:+11.0f}{operations:6}{reads:7}")  # fmt: skip
+
+
+def main() -> None:
+    """Print both tables."""
+    torch.set_num_threads(1)
+    print("CPU time in microseconds per step; ops and reads of tensors in a step that does not log")
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # where the launcher lets ranks write
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        steps = ("MISC.DISPLAY_ITER", PERIOD, "SOLVER.SCHEDULER.TOTAL_ITERS")
+        tiny = Toy(Path(folder), toy_config(*steps, 300), save=False)
+        compare("Linear 8-8-4 with four losses, batch 8", tiny, rounds=9)
+        overrides = [*steps, 30, "SOLVER.SCHEDULER.TOTAL_EPOCHS", None, "TRAIN.BATCH_SIZE", 8, "EVAL.ENABLED", False]
+        cfg = load_config("cls", cfg_file=SLIM_RESNET, overrides=list(map(str, overrides)))
+        slim = Toy(Path(folder), cfg, save=False, model=lambda: GeneralizedCNN(cfg), data=Images(64))
+        compare("Slim ResNet of the Fashion-MNIST sample, batch 8", slim, rounds=7)
+
+
+if __name__ == "__main__":
+    main()
