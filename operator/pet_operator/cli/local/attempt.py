@@ -81,14 +81,13 @@ class LocalAttempt:
         asked, failed_at = False, None
         while None in (codes := launchers.codes()):
             self.display.update(poll(ports))
-            if self.stop.is_set() and not asked:
+            if any(codes) and failed_at is None:
+                failed_at = time.monotonic()
+            orphans = failed_at is not None and time.monotonic() - failed_at > ORPHAN_SECONDS
+            if not asked and (self.stop.is_set() or orphans):
                 asked = True
                 self.display.say("stopping: a checkpoint is being saved")
                 launchers.stop()
-            if any(codes):
-                failed_at = failed_at or time.monotonic()
-                if time.monotonic() - failed_at > ORPHAN_SECONDS:
-                    launchers.stop()
             time.sleep(POLL_SECONDS)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
@@ -96,6 +95,8 @@ class LocalAttempt:
 
     def _conclude(self, codes: list[int], messages: list[dict[str, Any] | None]) -> Exit:
         """Set phase and result from the launchers' exit codes and termination messages."""
+        if self.stop.is_set():  # one that had just been started may not have been ready to catch the signal
+            codes = [PREEMPTED if code == -signal.SIGTERM else code for code in codes]
         told = [message for message in messages if message]
         newest = max(told, key=lambda message: message.get("iteration") or 0, default={})
         failure = None

@@ -21,6 +21,10 @@ from pet_operator.cli.local.folder import RunFolder, RunRecord
 
 Print = Callable[[int, str], None]  # (node index, line)
 
+_PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec a child of a program with threads may call little.
+_LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+
 
 class Launchers:
     """All launchers of one attempt. Their output goes line by line to `show` and to one log file per node."""
@@ -112,6 +116,7 @@ def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, d
         metrics_per_rank=spec.metrics.per_rank,
         bind_address="127.0.0.1",
         startup_seconds=float(spec.deadlines.startup_seconds),
+        stall_seconds=None if spec.deadlines.stall_seconds is None else float(spec.deadlines.stall_seconds),
         grace_seconds=float(spec.checkpoint.grace_period_seconds),
         restarts_left=spec.restart.max_restarts,
         restart_window_seconds=float(spec.restart.window_seconds),
@@ -165,6 +170,5 @@ def _resume(resume: str, folder: RunFolder) -> str:
 
 def _end_with_parent() -> None:
     """In the child: be told to stop when this program dies (Linux; elsewhere a launcher then goes on by itself)."""
-    if sys.platform == "linux":
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,46 @@
+"""Hooks that tests name under TRAIN.HOOKS to hold a training at an exact point, or to break it there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pet.engine.distributed import get_rank
+
+
+class Gate:
+    """Holds rank 0 before or after a step until the test opens the gate; the other ranks wait for it."""
+
+    def __init__(self, folder: str, before: int = 0, after: int = 0) -> None:
+        """The gate before step 3 is open once there is a file `open-before-3` in `folder`."""
+        self.folder = Path(folder)
+        self.before = before
+        self.after = after
+
+    def before_step(self, storage: Any) -> None:
+        """Hold here?"""
+        self._hold("before", self.before, storage.iter)
+
+    def after_step(self, storage: Any) -> None:
+        """Or here? With priority 95 that is after the step's log, save and evaluation."""
+        self._hold("after", self.after, storage.iter)
+
+    def _hold(self, where: str, step: int, iteration: int) -> None:
+        if get_rank() != 0 or iteration != step:
+            return
+        (self.folder / f"reached-{where}-{step}").touch()
+        while not (self.folder / f"open-{where}-{step}").exists():
+            time.sleep(0.02)
+
+
+class Broken:
+    """Fails in a step, each time."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_step(self, storage: Any) -> None:
+        """Fail here?"""
+        if storage.iter == self.step:
+            raise ValueError(f"broken in step {self.step}")
