@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -37,10 +38,12 @@ class DatasetEntry:
     split: str
     files: tuple[Path, ...] = ()  # IDX: images, labels; CIFAR: the batches; IMAGE_FOLDER: none
     num_classes: int = 0  # IMAGE_FOLDER: 0, the folders decide
+    remedy: str = ""  # where its files can be had
 
     def error(self, message: str) -> ConfigError:
         """The error for files that are there and cannot be used."""
-        return ConfigError.of(self.key, f"data set {self.name!r}: {message}")
+        remedy = f". {self.remedy}" if self.remedy else ""
+        return ConfigError.of(self.key, f"data set {self.name!r}: {message}{remedy}")
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,17 @@ class _FileSet:
     num_classes: int
     train: tuple[str, ...]
     test: tuple[str, ...]
-    suffixes: tuple[str, ...] = field(default=("",))
+    suffixes: tuple[str, ...] = ("",)
+    fetch_name: str = ""  # what `pet data fetch` calls it, where that has it
+
+    def remedy(self, root: Path) -> str:
+        """What to do when files are missing or damaged."""
+        if self.fetch_name:
+            return f"To get them: pet data fetch {self.fetch_name} --data {shlex.quote(str(root))}"
+        return f"Put the published files below {root / self.folder}"
 
 
-def _idx_set(folder: str) -> _FileSet:
+def _idx_set(folder: str, fetch_name: str = "") -> _FileSet:
     return _FileSet(
         folder,
         ("", "raw"),
@@ -65,11 +75,12 @@ def _idx_set(folder: str) -> _FileSet:
         train=("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
         test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
         suffixes=(".gz", ""),
+        fetch_name=fetch_name,
     )
 
 
 FILE_SETS = {
-    "fashion_mnist": _idx_set("FashionMNIST"),
+    "fashion_mnist": _idx_set("FashionMNIST", "fashion-mnist"),
     "mnist": _idx_set("MNIST"),
     "cifar10": _FileSet(
         "CIFAR10",
@@ -90,7 +101,7 @@ def resolve(name: str, root: str | Path, key: str = "TRAIN.DATASETS") -> Dataset
     """
     base, _, split = name.rpartition("_")
     if not base or split not in SPLITS:
-        raise ConfigError.of(key, f"data set {name!r} must be <name>_train, <name>_val or <name>_test; {_known(base)}")
+        raise ConfigError.of(key, f"data set {name!r} must be <name>_train, <name>_val or <name>_test; {_known(name)}")
     if base in FILE_SETS:
         return _resolve_files(name, FILE_SETS[base], split, Path(root), key)
     return _resolve_image_folder(name, base, split, Path(root), key)
@@ -112,11 +123,11 @@ def _resolve_files(name: str, files: _FileSet, split: str, root: Path, key: str)
         suffixes = f" (each with or without {files.suffixes[0]})" if len(files.suffixes) > 1 else ""
         raise ConfigError.of(
             key,
-            f"data set {name!r}: no {', '.join(missing)} in {places}. "
-            f"Expected there: {', '.join(wanted)}{suffixes}, as published",
+            f"data set {name!r}: no {', '.join(missing)} in {places}. Expected there: the {files.format.value} "
+            f"{', '.join(wanted)}{suffixes}, as published. {files.remedy(root)}",
         )
     paths = tuple(path for path in found if path is not None)
-    return DatasetEntry(name, key, files.format, folder, split, paths, files.num_classes)
+    return DatasetEntry(name, key, files.format, folder, split, paths, files.num_classes, files.remedy(root))
 
 
 def _resolve_image_folder(name: str, base: str, split: str, root: Path, key: str) -> DatasetEntry:

@@ -32,4 +32,4 @@ def read_idx(path: Path) -> Tensor:
     shape = struct.unpack(f">{dimensions}I", data[4:header])
     if len(data) - header != math.prod(shape):
         raise ValueError(f"{path} holds {len(data) - header} values, its header says {'x'.join(map(str, shape))}")
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=header).view(shape)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)[header:].view(shape)

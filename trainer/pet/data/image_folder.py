@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms.v2.functional import pil_to_tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, to_dtype
 
 from pet.data.catalogue import DatasetEntry
 
 MAPPING = "label_mapping.txt"
-# torchvision decodes these straight into a tensor, about twice as fast as Pillow; Pillow reads the rest.
-_NATIVE = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def list_images(entry: DatasetEntry) -> tuple[list[tuple[str, int]], int]:
@@ -35,13 +33,23 @@ def list_images(entry: DatasetEntry) -> tuple[list[tuple[str, int]], int]:
 
 
 def read_image(path: str) -> Tensor:
-    """Decode one file to RGB, uint8 [3, H, W]. Raises RuntimeError or OSError if it is damaged or missing."""
-    if path.lower().endswith(_NATIVE):
-        pixels: Tensor = decode_image(path, mode=ImageReadMode.RGB)
-    else:
-        with Image.open(path) as image:
-            pixels = pil_to_tensor(image.convert("RGB"))
-    return pixels
+    """Decode one file to RGB, uint8 [3, H, W]; values of 16 bits are scaled to 8.
+
+    Raises OSError or ValueError if the file is damaged, missing, or of another kind.
+    """
+    with Image.open(path) as image:
+        pixels = pil_to_tensor(_eight_bits_or_sixteen(image))
+    eight_bits: Tensor = to_dtype(pixels, torch.uint8, scale=True)
+    return eight_bits.expand(3, -1, -1)
+
+
+def _eight_bits_or_sixteen(image: Image.Image) -> Image.Image:
+    """Pillow's own conversion to RGB would cut wider values off at 255."""
+    if image.mode == "I;16":
+        return image
+    if image.mode[0] in "IF":
+        raise ValueError(f"its pixels are numbers without a known largest one (mode {image.mode}): save it with 8 bits")
+    return image.convert("RGB")
 
 
 def _labels(entry: DatasetEntry) -> dict[str, int]:
@@ -66,7 +74,7 @@ def _class_folders(entry: DatasetEntry, folder: Path) -> list[str]:
 def _read_mapping(entry: DatasetEntry, path: Path) -> dict[str, int]:
     """Lines `<folder> <label> [any text]`; empty lines and lines that start with # are left out."""
     labels: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -5,12 +5,9 @@ A file is taken from wherever it can be had; that it is the published one is kno
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
-import tempfile
-import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pet.config.errors import ConfigError
@@ -18,14 +15,14 @@ from pet.data.catalogue import FILE_SETS, find_file
 from pet.data.fetch.errors import FetchError, SourceError
 from pet.data.fetch.registry import DATASETS, RemoteDataset, RemoteFile
 from pet.data.fetch.sources import SOURCES, Source
-
-_CHUNK = 1 << 20
+from pet.data.fetch.workplace import alone_in, staging_in
 
 
 def fetch(name: str, root: str | Path, *, report: Callable[[str], None] = print) -> Path:
     """Make sure that the data set `name` lies complete and intact below `root`; returns its folder.
 
-    `report` takes one line at a time. Raises ConfigError for an unknown name, FetchError if no source had it.
+    `report` takes one line at a time. Raises ConfigError for an unknown name or a folder that cannot be written,
+    FetchError if no source had the data set.
     """
     if name not in DATASETS:
         raise ConfigError.of("name", f"no data set {name!r} to fetch; there are: {', '.join(sorted(DATASETS))}")
@@ -39,41 +36,54 @@ def fetch_dataset(
     report: Callable[[str], None],
     sources: Sequence[tuple[str, Source]] = SOURCES,
 ) -> Path:
-    """What `fetch` does once the name is known."""
+    """What `fetch` does once the name is known. Only files that are missing or not the published ones are fetched."""
     folder = root / FILE_SETS[dataset.catalogue_name].folder
-    folder.mkdir(parents=True, exist_ok=True)
-    wrong = [path for file in dataset.files if (path := _present(dataset, folder, file)) and not _is_intact(path, file)]
-    if not wrong and all(_present(dataset, folder, file) for file in dataset.files):
-        report(f"{dataset.title} is complete in {folder}")
-        return folder
+    if _needed(dataset, folder).files:
+        with alone_in(folder, report):
+            # Asked again: another process may have been at it while this one waited.
+            _fill(_needed(dataset, folder), folder, report, sources)
+    report(f"{dataset.title} is complete in {folder}")
+    return folder
+
+
+def _needed(dataset: RemoteDataset, folder: Path) -> RemoteDataset:
+    """The data set with only those files that are still to be fetched."""
+    files = [file for file in dataset.files if not ((path := _present(dataset, folder, file)) and file.is_at(path))]
+    return replace(dataset, files=tuple(files))
+
+
+def _fill(
+    needed: RemoteDataset, folder: Path, report: Callable[[str], None], sources: Sequence[tuple[str, Source]]
+) -> None:
+    if not needed.files:
+        return
+    wrong = [path for file in needed.files if (path := _present(needed, folder, file))]
     tried = [f"{path} is there, but is not the published file" for path in wrong]
     for title, source in sources:
-        report(f"{dataset.title}: trying {title} …")
+        report(f"{needed.title}: trying {title} …")
         try:
-            _take(dataset, source, folder, wrong)
+            _take(needed, source, folder, wrong)
         except SourceError as error:
-            report(f"{dataset.title}: {title}: {error}")
+            report(f"{needed.title}: {title}: {error}")
             tried.append(f"{title}: {error}")
         else:
-            report(f"{dataset.title} is complete in {folder} (from {title})")
-            return folder
-    raise FetchError(_advice(dataset, folder, tried))
+            return
+    raise FetchError(_advice(needed, folder, tried))
 
 
-def _take(dataset: RemoteDataset, source: Source, folder: Path, wrong: Sequence[Path]) -> None:
+def _take(needed: RemoteDataset, source: Source, folder: Path, wrong: Sequence[Path]) -> None:
     """Let the source fill a folder of its own, and move the files into place only when all of them are right."""
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
-        staging = Path(name)
+    with staging_in(folder) as staging:
         try:
-            source(dataset, staging)
+            source(needed, staging)
         except OSError as error:  # everything of urllib, time-outs, full disks
             raise SourceError(str(error)) from error
-        for file in dataset.files:
-            if not _is_intact(staging / file.archive, file):
+        for file in needed.files:
+            if not file.is_at(staging / file.archive):
                 raise SourceError(f"{file.archive} is not the published file (sha256 of its content)")
         for path in wrong:
             os.replace(path, path.with_name(f"{path.name}.wrong"))
-        for file in dataset.files:
+        for file in needed.files:
             os.replace(staging / file.archive, folder / file.archive)
 
 
@@ -83,23 +93,10 @@ def _present(dataset: RemoteDataset, folder: Path, file: RemoteFile) -> Path | N
     return find_file(folder, files.inner, file.name, files.suffixes)
 
 
-def _is_intact(path: Path, file: RemoteFile) -> bool:
-    """Whether the content has the published sha256. Gzip files are judged by what is in them: the mirrors' and Debian's
-    differ in the header."""
-    digest = hashlib.sha256()
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-    except (gzip.BadGzipFile, EOFError, zlib.error, FileNotFoundError):
-        return False
-    return digest.hexdigest() == file.sha256
-
-
-def _advice(dataset: RemoteDataset, folder: Path, tried: Sequence[str]) -> str:
-    files = "\n".join(f"  {file.archive}  (content sha256 {file.sha256})" for file in dataset.files)
+def _advice(needed: RemoteDataset, folder: Path, tried: Sequence[str]) -> str:
+    files = "\n".join(f"  {file.archive}  (content sha256 {file.sha256})" for file in needed.files)
     attempts = "\n".join(f"  {line}" for line in tried)
     return (
-        f"{dataset.title} could not be fetched. Tried:\n{attempts}\n"
+        f"{needed.title} could not be fetched. Tried:\n{attempts}\n"
         f"Put these files into {folder.absolute()} by hand and start again:\n{files}"
     )

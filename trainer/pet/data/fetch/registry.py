@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
+_CHUNK = 1 << 20
 DEBIAN_HOST = "https://deb.debian.org/debian"
 
 
@@ -18,6 +23,18 @@ class RemoteFile:
     def archive(self) -> str:
         """The name it is fetched and kept under."""
         return f"{self.name}.gz"
+
+    def is_at(self, path: Path) -> bool:
+        """Whether `path` has the published content. Gzip files are judged by what is in them: the mirrors' and Debian's
+        differ in the header."""
+        digest = hashlib.sha256()
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
+        except (gzip.BadGzipFile, EOFError, zlib.error, FileNotFoundError):
+            return False
+        return digest.hexdigest() == self.sha256
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from pet.data.fetch.debian import unpack
 from pet.data.fetch.errors import SourceError
-from pet.data.fetch.registry import RemoteDataset
+from pet.data.fetch.registry import RemoteDataset, RemoteFile
 
 CONNECT_SECONDS = 10
 _APT_SECONDS = 600
-
 
 Source = Callable[[RemoteDataset, Path], None]
 
@@ -33,7 +32,7 @@ def from_mirrors(dataset: RemoteDataset, folder: Path) -> None:
     for mirror in mirrors:
         try:
             for file in dataset.files:
-                download(f"{mirror.rstrip('/')}/{file.archive}", folder / file.archive)
+                _download_checked(f"{mirror.rstrip('/')}/{file.archive}", file, folder)
         except (OSError, SourceError) as error:
             errors.append(str(error))
         else:
@@ -72,6 +71,13 @@ def from_pool(dataset: RemoteDataset, folder: Path) -> None:
     if digest != dataset.debian.sha256:
         raise SourceError(f"the package's sha256 is {digest} instead of {dataset.debian.sha256}")
     unpack(package, dataset, folder)
+
+
+def _download_checked(url: str, file: RemoteFile, folder: Path) -> None:
+    """Checked here already, because another mirror may have the right one."""
+    download(url, folder / file.archive)
+    if not file.is_at(folder / file.archive):
+        raise SourceError(f"{url} is not the published file (sha256 of its content)")
 
 
 def download(url: str, path: Path) -> None:
