@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 class Evaluation(TrainHook):
     """Calls `evaluate(model)`, which is collective and returns numbers by name, every `period` steps and at the end.
 
+    It gets the model as it trains, in its training mode, and sees to `pet.engine.evaluation.evaluating` itself.
     The save of the same step comes first, so a failure in here loses no training. What was evaluated is kept in the
     state: a run that resumes at a step whose evaluation is still owed begins with it.
     """
@@ -77,12 +78,7 @@ class Evaluation(TrainHook):
         self.session.enter(Section.EVAL)
         model = unwrap(self.trainer.model)
         broadcast_buffers(model)
-        training = model.training
-        model.eval()
-        try:
-            self.newest = self.evaluate(model)
-        finally:
-            model.train(training)
+        self.newest = self.evaluate(model)
         self.evaluated_at = iteration
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
         logger.info("Evaluation on %s at iteration %d: %s", self.dataset, iteration, numbers)

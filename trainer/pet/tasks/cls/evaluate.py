@@ -9,27 +9,21 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pet.config import Config
 from pet.engine.distributed import get_world_size, peer_errors
+from pet.engine.evaluation import evaluating
 
 
-@torch.no_grad()
-def evaluate(cfg: Config, model: nn.Module, loader: DataLoader[Any], device: torch.device) -> dict[str, float]:
+def evaluate(model: nn.Module, loader: DataLoader[Any], device: torch.device) -> dict[str, float]:
     """`{"top1", "top5"}`, shares of the data set from 0 to 1; collective, the same on every rank.
 
-    The loader gives each rank its own share. Counts stay on the device until the end. The model is put back into the
-    mode that it was in. Raises RuntimeError unless the ranks together saw as many samples as the data set has. With
-    fewer than five classes, top5 is 1.
+    The loader gives each rank its own share. Counts stay on the device until the end. Raises RuntimeError unless the
+    ranks together saw as many samples as the data set has. With up to five classes, top5 is 1.
     """
     counts = torch.zeros(3, dtype=torch.int64, device=device)  # right at first, right among five, seen
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for images, labels, _ in loader:
             logits = model(images.to(device, non_blocking=True))
             counts += _count(logits, labels.to(device, non_blocking=True))
-    finally:
-        model.train(was_training)
     if get_world_size() > 1:
         with peer_errors():
             dist.all_reduce(counts)

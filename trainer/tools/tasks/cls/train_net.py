@@ -20,7 +20,7 @@ from pet.engine.loop import train
 from pet.engine.optimizer import Optimizer
 from pet.engine.scheduler import LearningRateScheduler, warmup_iterations
 from pet.engine.session import Session
-from pet.tasks.cls.batch import make_collate
+from pet.tasks.cls.batch import collate, make_collate
 from pet.tasks.cls.dataset import build_dataset
 from pet.tasks.cls.evaluate import evaluate
 from pet.tasks.cls.model import GeneralizedCNN
@@ -85,11 +85,9 @@ def main(args: Namespace, session: Session) -> None:
         checkpointer=checkpointer,
     )
     if cfg.EVAL.ENABLED and cfg.TEST.DATASETS:
-        test_loader = make_test_data_loader(cfg, build_dataset(cfg, is_train=False))
+        test_loader = make_test_data_loader(cfg, build_dataset(cfg, is_train=False), collate)
         hooks.append(
-            Evaluation(
-                session, partial(evaluate, cfg, loader=test_loader, device=device), cfg, loader, key_metric="top1"
-            )
+            Evaluation(session, partial(evaluate, loader=test_loader, device=device), cfg, loader, key_metric="top1")
         )
 
     # 10. Train.
