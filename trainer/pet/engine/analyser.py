@@ -63,7 +63,7 @@ class Analyser:
     def get_flops_activs(self, height: int, width: int, mode: Mode = "model") -> tuple[float, float]:
         """Millions of FLOPs and of activations for one image of `height` × `width` pixels; "conv": of convolutions.
 
-        Raises NotImplementedError if the model uses an operator that cannot run on shapes alone.
+        Raises RuntimeError if the model cannot run on shapes alone: it looks at values, or the image is too small.
         """
         counts = self._count(height, width)
         flops, activations = counts.convolutions if mode == "conv" else counts.total
@@ -85,7 +85,7 @@ def log_analysis(build_model: Callable[[], nn.Module], cfg: Config) -> None:
     try:
         flops, activations = analyser.get_flops_activs(size, size)
         conv_flops, conv_activations = analyser.get_flops_activs(size, size, mode="conv")
-    except NotImplementedError as error:
+    except RuntimeError as error:  # the count is a service; what is really wrong shows in the first step
         logger.warning("Params: %.3fM | FLOPs cannot be counted from shapes: %s", analyser.get_params() / 1e6, error)
         return
     logger.info("Params: %.3fM | FLOPs: %.4fM / Conv_FLOPs: %.4fM | Activations: %.4fM / Conv_Activations: %.4fM "
