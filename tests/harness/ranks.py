@@ -15,8 +15,8 @@ from typing import Any
 TIMEOUT = 120  # seconds; a bound against hanging, not an expectation
 
 # One server imports torch once and forks a fresh rank from there in milliseconds.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch._dynamo"])  # an optimizer imports it
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["torch._dynamo"])  # an optimizer imports it
 
 
 def run_ranks(
@@ -29,13 +29,13 @@ def run_ranks(
     port = _free_port()
     ranks, ends = [], []
     for rank in range(world_size):
-        mine, theirs = _context.Pipe(duplex=False)
+        mine, theirs = context.Pipe(duplex=False)
         variables = {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size),
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", **(environ or {}),
         }  # fmt: skip
         where = (function.__code__.co_filename, function.__name__)
-        process = _context.Process(target=_rank, args=(where, args, variables, sys.path, theirs), daemon=True)
+        process = context.Process(target=_rank, args=(where, args, variables, sys.path, theirs), daemon=True)
         process.start()
         theirs.close()
         ranks.append(process)
