@@ -97,6 +97,11 @@ class Toy:
         """The checkpoint folder."""
         return self.folder / "ckpt"
 
+    @property
+    def files(self) -> list[str]:
+        """The names of the checkpoints in it."""
+        return sorted(path.name for path in self.checkpoints.glob("model_*.pth") if path.name != "model_latest.pth")
+
     def again(self, **changes: Any) -> Toy:
         """The same training with another process's eyes: nothing is shared but the folder."""
         return replace(self, **changes)
@@ -133,6 +138,11 @@ class Toy:
         loop = self.build()
         loop.run()
         return loop
+
+
+def short_toy(folder: Path, steps: int, *overrides: Any, **fields: Any) -> Toy:
+    """A toy training of so many steps, with KEY, value, … on top."""
+    return Toy(folder, toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", steps, *overrides), **fields)
 
 
 def weights(loop: TrainLoop) -> dict[str, torch.Tensor]:

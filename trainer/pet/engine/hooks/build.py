@@ -68,14 +68,17 @@ def build_user_hooks(entries: list[dict[str, Any]]) -> list[Any]:
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    hooks, problems = [], []
+    hooks: list[Any] = []
+    problems: list[Problem] = []
+    first: Exception | None = None
     for position, entry in enumerate(entries):
         try:
             hooks.append(_user_hook(entry))
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry.get('type')!r} cannot be built: {error}"))
+            problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry['type']!r} cannot be built: {error}"))
+            first = first or error
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems) from first  # whose traceback shows the user's own line
     return hooks
 
 
@@ -84,9 +87,16 @@ def _user_hook(entry: dict[str, Any]) -> Any:
     if "name" in entry:
         hook.name = entry["name"]
     if "priority" in entry:
-        priority = entry["priority"]
-        hook.priority = Priority[priority] if isinstance(priority, str) else priority
+        hook.priority = _priority(entry["priority"])
     return hook
+
+
+def _priority(value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    if value not in Priority.__members__:
+        raise ValueError(f"priority {value!r} is none of {', '.join(Priority.__members__)}, and no number")
+    return Priority[value]
 
 
 def _hook_class(kind: str) -> type:

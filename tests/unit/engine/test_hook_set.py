@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pet.config import ConfigError
+from pet.engine.errors import PeerLost, StopRequested
+from pet.engine.hooks.base import POINTS, HookSet, Priority, TrainHook, run_all
+from pet.engine.metrics import NonFiniteLoss
+
+
+class Recorder(TrainHook):
+    """Notes its calls; without the points that it does not override."""
+
+    def __init__(self, name: str, calls: list[str], priority: int = Priority.NORMAL) -> None:
+        self.name, self.calls, self.priority = name, calls, priority
+
+    def before_step(self, storage: Any) -> None:
+        self.calls.append(self.name)
+
+
+class Counter:
+    """A hook with state, of a class that knows nothing of ours."""
+
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+def raising(error: Exception) -> Any:
+    """A hook that raises after a step."""
+
+    class Bad:
+        def after_step(self, storage: Any) -> None:
+            raise error
+
+    return Bad()
+
+
+def fire(calls: tuple[Callable[..., None], ...], **keywords: Any) -> None:
+    for call in calls:
+        call(**keywords)
+
+
+def test_every_point_of_the_base_class_is_bound() -> None:
+    class Everywhere:
+        pass
+
+    for point in POINTS:
+        setattr(Everywhere, point, lambda self, **keywords: None)
+    hooks = HookSet([Everywhere()])
+    assert {point: len(getattr(hooks, point)) for point in POINTS} == dict.fromkeys(POINTS, 1)
+    assert set(POINTS) >= {"before_train", "before_step", "after_step", "after_train"}
+
+
+def test_points_that_a_hook_does_not_override_are_left_out() -> None:
+    hooks = HookSet([Recorder("a", []), TrainHook()])
+    assert {point: len(getattr(hooks, point)) for point in POINTS} == {**dict.fromkeys(POINTS, 0), "before_step": 1}
+
+
+def test_methods_are_looked_up_once() -> None:
+    calls: list[str] = []
+    hook = Recorder("first", calls)
+    hooks = HookSet([hook])
+    hook.before_step = lambda storage: calls.append("replaced")  # type: ignore[method-assign]
+    fire(hooks.before_step, storage=None)
+    assert calls == ["first"]
+
+
+def test_hooks_run_by_priority_and_equal_ones_in_their_order() -> None:
+    calls: list[str] = []
+    given = [("c", 50), ("e", Priority.WRITER), ("a", Priority.TIMER), ("d", 50), ("b", 20)]
+    hooks = HookSet([Recorder(name, calls, priority) for name, priority in given])
+    fire(hooks.before_step, storage=None)
+    assert calls == ["a", "b", "c", "d", "e"]
+
+
+def test_the_built_in_order_is_timer_rate_user_reducer_writer_save_evaluation() -> None:
+    assert sorted(Priority) == [
+        Priority.TIMER, Priority.LEARNING_RATE, Priority.NORMAL, Priority.REDUCER, Priority.WRITER,
+        Priority.CHECKPOINT, Priority.EVALUATION,
+    ]  # fmt: skip
+
+
+def test_a_hook_without_a_priority_runs_as_a_user_s() -> None:
+    calls: list[str] = []
+
+    class Plain:
+        def before_step(self, storage: Any) -> None:
+            calls.append("plain")
+
+    fire(HookSet([Recorder("writer", calls, Priority.WRITER), Plain()]).before_step, storage=None)
+    assert calls == ["plain", "writer"]
+
+
+def test_the_second_hook_of_a_class_demands_a_name() -> None:
+    # detectron2 silently loses the state of one of them.
+    with pytest.raises(ConfigError, match=r"TRAIN.HOOKS.*'Counter'.*another `name`"):
+        HookSet([Counter(), Counter()])
+
+
+def test_two_hooks_of_a_class_keep_both_their_states() -> None:
+    def build(first: int, second: int) -> tuple[HookSet, list[Any]]:
+        pair = [Counter(first), Counter(second)]
+        pair[1].name = "Second"  # type: ignore[attr-defined]
+        return HookSet(pair), pair
+
+    state = build(1, 2)[0].state_dict()
+    assert state == {"Counter": {"count": 1}, "Second": {"count": 2}}
+    resumed, pair = build(0, 0)
+    resumed.load_state_dict(state)
+    assert [hook.count for hook in pair] == [1, 2]
+
+
+def test_a_hook_without_a_saved_state_starts_fresh(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    counter = Counter(5)
+    HookSet([counter]).load_state_dict({})
+    assert counter.count == 5
+    assert "hook Counter: no state in the checkpoint, starts fresh" in caplog.text
+
+
+def test_a_saved_state_without_its_hook_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    HookSet([]).load_state_dict({"Gone": {}})
+    assert "the checkpoint holds the state of hook Gone, which is not in this run" in caplog.text
+
+
+def test_a_method_that_looks_like_a_point_is_warned_of_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
+    class Other:
+        def after_iter(self) -> None: ...
+        def before_epoch(self) -> None: ...
+        def helper(self) -> None: ...
+        def after_step(self, storage: Any) -> None: ...
+
+    HookSet([Other()])
+    assert [record.getMessage() for record in caplog.records] == [
+        "hook Other: after_iter is no hook point and is never called; the nearest is after_step",
+        "hook Other: before_epoch is no hook point and is never called; the nearest is before_step",
+    ]
+
+
+@pytest.mark.parametrize("epochs", [{}, {"epoch": 2, "max_epoch": 3}])
+def test_after_step_may_take_epochs_or_leave_them_out(epochs: dict[str, int]) -> None:
+    seen: list[Any] = []
+
+    class Old:
+        def after_step(self, storage: Any) -> None:
+            seen.append(storage)
+
+    class Keywords:
+        def after_step(self, **kwargs: Any) -> None:
+            seen.append(kwargs)
+
+    class OneOfThem:
+        def after_step(self, storage: Any, epoch: int = 0) -> None:
+            seen.append((storage, epoch))
+
+    class Both:
+        def after_step(self, storage: Any, epoch: int = 0, max_epoch: int = 0) -> None:
+            seen.append((storage, epoch, max_epoch))
+
+    fire(HookSet([Old(), Keywords(), OneOfThem(), Both()]).after_step, storage="s", **epochs)
+    epoch, last = epochs.get("epoch", 0), epochs.get("max_epoch", 0)
+    assert seen == ["s", {"storage": "s", **epochs}, ("s", epoch), ("s", epoch, last)]
+
+
+def test_hooks_of_ours_see_the_trainer_and_others_need_not() -> None:
+    mine, other = TrainHook(), Counter()
+    HookSet([mine, other]).attach("the loop")  # type: ignore[arg-type]
+    assert mine.trainer == "the loop"
+    assert not hasattr(other, "trainer")
+
+
+def test_an_error_says_which_hook_raised_it_and_is_counted() -> None:
+    errors: dict[str, int] = {}
+    hooks = HookSet([raising(ValueError("oh"))], errors)
+    with pytest.raises(ValueError, match="oh") as caught:
+        fire(hooks.after_step, storage=None)
+    assert caught.value.__notes__ == ["raised by hook Bad in after_step"]
+    assert errors == {"Bad": 1}
+
+
+def test_a_hook_that_calls_others_is_not_blamed_for_theirs() -> None:
+    class Saving:
+        def after_step(self, storage: Any) -> None:
+            fire(hooks.on_checkpoint, state={})
+
+    class Bad:
+        def on_checkpoint(self, state: Any) -> None:
+            raise KeyError("x")
+
+    hooks = HookSet([Saving(), Bad()])
+    with pytest.raises(KeyError):
+        fire(hooks.after_step, storage=None)
+    assert hooks.errors == {"Bad": 1}
+
+
+@pytest.mark.parametrize("error", [PeerLost("gone"), StopRequested("stop"), NonFiniteLoss(3, "cls_loss", float("nan")),
+                                   RuntimeError("Connection closed by peer [127.0.0.1]:5")])  # fmt: skip
+def test_what_is_not_a_hook_s_mistake_is_not_counted_as_one(error: Exception) -> None:
+    hooks = HookSet([raising(error)])
+    with pytest.raises(type(error)):
+        fire(hooks.after_step, storage=None)
+    assert hooks.errors == {}
+    assert not hasattr(error, "__notes__")
+
+
+def test_every_call_is_made_and_the_first_error_is_raised_with_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    # detectron2 leaves the rest out after the first error.
+    made: list[str] = []
+
+    def failing(error: Exception) -> Callable[..., None]:
+        def call(**keywords: Any) -> None:
+            made.append(str(error))
+            raise error
+
+        return call
+
+    first, cause = ValueError("first"), OSError("its cause")
+    first.__cause__ = cause
+    with pytest.raises(ValueError, match="first") as caught:
+        run_all([failing(first), failing(KeyError("second")), lambda: made.append("third")])
+    assert made == ["first", "'second'", "third"]
+    assert caught.value.__cause__ is cause
+    assert caught.value.__notes__ == ["then a hook failed as well: KeyError('second')"]
+    assert "KeyError: 'second'" in caplog.text  # with its traceback

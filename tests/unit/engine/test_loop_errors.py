@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness.hooks import Bad, Everywhere
+from harness.toy import ToyModel, short_toy
+
+from pet.engine.errors import PeerLost
+from pet.engine.events import EventStorage
+from pet.engine.metrics import NonFiniteLoss
+from pet.engine.session import current_session
+from pet.runfiles.metrics import JobMetrics, read_metrics_file
+
+
+def published() -> JobMetrics:
+    metrics = read_metrics_file(current_session().run_dir.metrics(0))
+    assert metrics is not None
+    return metrics
+
+
+def test_rows_5_and_6_an_error_keeps_the_weights_apart_and_every_hook_is_told(tmp_path: Path) -> None:
+    class Last:
+        def after_train(self, storage: EventStorage) -> None:
+            told.append("after_train")
+            raise KeyError("second")
+
+        def on_exception(self, exc: BaseException) -> None:
+            told.append(exc)
+            raise LookupError("third")
+
+    told: list[Any] = []
+    hook, error = Everywhere(), ValueError("oh")
+    training = short_toy(tmp_path, 9, "SOLVER.SNAPSHOT_ITER", 2, hooks=[Bad(3, error), Last(), hook])
+    with pytest.raises(ValueError, match="oh") as caught:
+        training.run()
+    assert caught.value is error
+    assert told == [error, "after_train"]
+    assert hook.calls[-2:] == ["on_exception", "after_train"]
+    assert training.files == ["model_error3.pth", "model_iter2.pth"]
+    assert caught.value.__notes__ == [
+        "raised by hook Bad in after_step",
+        "then a hook failed as well: LookupError('third')",
+        "then a hook failed as well: KeyError('second')",
+    ]
+    assert "raise self.error" in "".join(traceback.format_exception(caught.value))  # the user's own line
+    assert published().hook_errors == {"Bad": 1, "Last": 2}
+
+
+def test_an_error_after_the_last_step_does_not_pass_for_success(tmp_path: Path) -> None:
+    class Last:
+        def after_train(self, storage: EventStorage) -> None:
+            raise KeyError("at the end")
+
+    hook = Everywhere()
+    with pytest.raises(KeyError, match="at the end"):
+        short_toy(tmp_path, 1, hooks=[Last(), hook]).run()
+    assert hook.calls[-1] == "after_train"
+
+
+def test_a_hook_that_exits_the_process_is_let_go_after_the_others_were_told(tmp_path: Path) -> None:
+    hook = Everywhere()
+    with pytest.raises(SystemExit):
+        short_toy(tmp_path, 3, hooks=[Bad(1, SystemExit(3)), hook]).run()
+    assert hook.calls[-2:] == ["on_exception", "after_train"]
+
+
+def test_a_lost_peer_is_told_from_a_mistake_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    training = short_toy(
+        tmp_path, 3, hooks=[Bad(2, RuntimeError("Connection closed by peer [127.0.0.1]:7\nat line 5"))]
+    )
+    with pytest.raises(PeerLost, match=r"^Connection closed by peer \[127.0.0.1\]:7$") as caught:
+        training.run()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert training.files == []
+    assert published().hook_errors == {}
+
+
+class Poisoned(ToyModel):
+    """A loss that is NaN from one step on, gradients included."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step, self.calls = step, 0
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+        outputs = super().forward(inputs, targets)
+        self.calls += 1
+        if self.calls >= self.step:
+            outputs["losses"]["loss_box"] = outputs["losses"]["loss_box"] * math.nan
+        return outputs
+
+
+@pytest.mark.parametrize(("period", "noticed"), [(10, 10), (4, 8), (7, 7)])
+def test_a_loss_that_is_not_finite_ends_training_by_name_and_nothing_bad_is_saved(
+    tmp_path: Path, period: int, noticed: int
+) -> None:
+    # detectron2's asynchronous metrics train on with NaN weights.
+    hook = Everywhere()
+    keys = ("MISC.DISPLAY_ITER", 10, "SOLVER.SNAPSHOT_ITER", period)
+    training = short_toy(tmp_path, 30, *keys, model=lambda: Poisoned(7), hooks=[hook])
+    with pytest.raises(NonFiniteLoss, match="loss 'loss_box' is nan at iteration 7") as caught:
+        training.run()
+    assert (caught.value.term, caught.value.iteration) == ("loss_box", 7)
+    assert hook.calls.count("after_backward") == noticed  # the window's end, or the next save before it
+    assert training.files == [f"model_iter{step}.pth" for step in range(period, 7, period)]
+
+
+def test_without_the_guard_weights_that_are_not_finite_are_not_saved_either(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 4, "SOLVER.NAN_GUARD", False, "SOLVER.SNAPSHOT_ITER", 1, model=lambda: Poisoned(3))
+    with pytest.raises(ArithmeticError, match="weights are not finite"):
+        training.run()
+    assert training.files == ["model_iter1.pth", "model_iter2.pth"]

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness.hooks import Bad, Everywhere
+from harness.toy import Toy, ToyData, ToyModel, short_toy, toy_config, weights
+
+from pet.config import Config
+from pet.engine import loop as loop_module
+from pet.engine.errors import StopRequested
+from pet.engine.events import EventStorage
+from pet.engine.hooks.base import POINTS
+from pet.engine.hooks.checkpoint import PeriodicCheckpoint
+from pet.engine.hooks.evaluation import Evaluation
+from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
+from pet.engine.hooks.schedule import LRScheduler
+from pet.engine.hooks.timing import IterationTimer
+from pet.engine.loader import TrainLoader
+from pet.engine.session import Session
+from pet.engine.signals import catch_stop_signals
+from pet.engine.stop import StopAgreement
+
+
+def evaluation(cfg: Config) -> Callable[[Session, TrainLoader], list[Evaluation]]:
+    """An evaluation with a constant result, as Toy takes its last hooks."""
+    return lambda session, loader: [Evaluation(session, lambda model: {"top1": 0.5}, cfg, loader, key_metric="top1")]
+
+
+class Moved(torch.Tensor):
+    """A tensor of a batch that notes its way to the device."""
+
+    calls: list[str]
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        assert kwargs == {"non_blocking": True}
+        self.calls.append("to device")
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_step_has_pet_s_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def note(owner: Any, name: str, text: str) -> None:
+        method = getattr(owner, name)
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(text)
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    note(torch.optim.SGD, "zero_grad", "zero_grad")
+    note(ToyModel, "forward", "forward")
+    note(torch.autograd, "backward", "backward")
+    note(loop_module, "clip_gradients", "clip")
+    note(IterationTimer, "after_step", "timer")
+    note(LRScheduler, "after_step", "learning rate")
+    note(MetricReducer, "after_step", "reduce")
+    note(PeriodicWriter, "after_step", "write")
+    note(PeriodicCheckpoint, "after_step", "save")
+    note(Evaluation, "after_step", "evaluate")
+    note(EventStorage, "step", "storage.step")
+    note(StopAgreement, "reached", "stop?")
+
+    class User:
+        def before_step(self, storage: EventStorage) -> None:
+            calls.append("before_step")
+
+        def after_backward(self, storage: EventStorage) -> None:
+            calls.append("after_backward")
+
+        def after_step(self, storage: EventStorage) -> None:
+            calls.append("user's after_step")
+
+    def collate(samples: list[Any]) -> Any:
+        calls.append("fetch")
+        inputs, targets, indices = torch.utils.data.default_collate(samples)
+        moved = [tensor.as_subclass(Moved) for tensor in (inputs, targets)]
+        for tensor in moved:
+            tensor.calls = calls
+        return *moved, indices
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED", True)
+    loop = Toy(tmp_path, cfg, hooks=[User()], collate=collate, last_hooks=evaluation(cfg)).build()
+    note(loop.optimizer, "step", "optimizer.step")
+    loop.run()
+    begin = calls.index("before_step", calls.index("before_step") + 1)
+    assert calls[begin : calls.index("before_step", begin + 1)] == [
+        "before_step", "fetch", "to device", "to device", "zero_grad", "forward", "backward", "after_backward", "clip",
+        "optimizer.step", "timer", "learning rate", "user's after_step", "reduce", "write", "save", "evaluate",
+        "storage.step", "stop?",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def stop_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stop signals are caught, as in a rank."""
+    monkeypatch.setattr("pet.engine.signals._requested", [])
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    catch_stop_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Stop:
+    """Sends the process a stop signal in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_step(self, storage: EventStorage) -> None:
+        if storage.iter == self.step:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_every_point_is_called_in_its_place(tmp_path: Path) -> None:
+    # ultralytics declares three that never are.
+    step = ["before_step", "after_backward", "after_step"]
+    hook = Everywhere()
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 2)
+    Toy(tmp_path / "whole", cfg, hooks=[hook], last_hooks=evaluation(cfg)).run()
+    assert hook.calls == ["before_train", *step * 2, "on_checkpoint", "after_eval", "after_train"]
+
+    failing = Everywhere()
+    with pytest.raises(ValueError, match="oh"):
+        short_toy(tmp_path / "failing", 3, hooks=[failing, Bad(1, ValueError("oh"))]).run()
+    assert failing.calls == ["before_train", *step, "on_exception", "after_train"]
+
+    stopped = Everywhere()
+    with pytest.raises(StopRequested):
+        short_toy(tmp_path / "stopped", 3, hooks=[stopped, Stop(1)]).run()
+    assert stopped.calls == ["before_train", *step, "on_stop", "on_checkpoint", "after_train"]
+    assert {*hook.calls, *failing.calls, *stopped.calls} == set(POINTS)
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_a_stop_signal_lets_the_step_finish_and_saves_it(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 9, hooks=[Stop(4)])
+    with pytest.raises(StopRequested, match="stop requested, saved at iteration 4"):
+        training.run()
+    assert training.files == ["model_iter4.pth"]
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_a_stop_signal_in_the_last_step_ends_a_finished_training(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 3, hooks=[Stop(3)])
+    training.run()
+    assert training.files == ["model_iter3.pth"]
+
+
+@pytest.mark.parametrize(("period", "expected"), [(2, [2, 4, 5]), (5, [5]), (10_000, [5]), (0, [5]), (-1, [5])])
+def test_row_4_the_last_step_is_always_saved(tmp_path: Path, period: int, expected: list[int]) -> None:
+    training = short_toy(tmp_path, 5, "SOLVER.SNAPSHOT_ITER", period, "SOLVER.SNAPSHOT_KEEP", 0)
+    training.run()
+    assert training.files == [f"model_iter{step}.pth" for step in expected]
+
+
+def test_rows_11_and_12_epochs_count_from_one_and_name_the_files(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Epochs:
+        def after_step(self, storage: EventStorage, epoch: int, max_epoch: int) -> None:
+            seen.append((epoch, max_epoch))
+
+    epochs = ("SOLVER.SCHEDULER.TOTAL_EPOCHS", 3, "SOLVER.SCHEDULER.STEPS", (1, 2), "SOLVER.SNAPSHOT_ITER", 1)
+    training = short_toy(tmp_path, 1, *epochs, "TRAIN.BATCH_SIZE", 64, hooks=[Epochs()])
+    training.run()
+    assert seen == [(1, 3), (2, 3), (3, 3)]  # an epoch of one step each: the original skips the first
+    assert training.files == ["model_epoch1.pth", "model_epoch2.pth", "model_epoch3.pth"]
+
+
+def test_row_15_the_total_is_what_backward_got_and_the_model_s_dicts_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward = torch.autograd.backward
+    sums: list[float] = []
+    monkeypatch.setattr(torch.autograd, "backward", lambda loss: (sums.append(loss.item()), backward(loss)))
+    returned: list[dict[str, Any]] = []
+
+    class Keeping(ToyModel):
+        def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+            outputs = super().forward(inputs, targets)
+            outputs["metrics"]["auxiliary_loss_share"] = inputs.new_tensor(100.0)
+            returned.append(outputs)
+            return outputs
+
+    loop = short_toy(tmp_path, 3, model=Keeping).run()
+    total = loop._storage.history("total_loss")
+    assert total.avg(3) == pytest.approx(sum(sums) / 3)
+    assert total.latest == sums[-1]
+    assert {frozenset(outputs["losses"]) for outputs in returned} == {
+        frozenset({"loss_cls", "loss_box", "loss_mask", "loss_rpn"})
+    }
+    assert [list(outputs["metrics"]) for outputs in returned] == [["auxiliary_loss_share"]] * 3
+
+
+def test_the_norm_before_clipping_is_a_number_of_the_step(tmp_path: Path) -> None:
+    clip = "SOLVER.OPTIMIZER.CLIP_GRADIENTS"
+    overrides = (f"{clip}.ENABLED", True, f"{clip}.CLIP_TYPE", "full_model", f"{clip}.CLIP_VALUE", 1e-3)
+    norms: list[float] = []
+
+    class Norms:
+        def after_backward(self, storage: EventStorage) -> None:
+            squares = [float(p.grad.square().sum()) for p in loop.model.parameters() if p.grad is not None]
+            norms.append(math.sqrt(sum(squares)))
+
+    loop = short_toy(tmp_path, 2, *overrides, hooks=[Norms()]).build()
+    loop.run()
+    assert loop._storage.history("grad_norm").latest == pytest.approx(norms[-1], rel=1e-5)
+    assert norms[-1] > 1e-3
+
+
+def test_a_training_that_is_complete_takes_no_step(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 3)
+    done = weights(training.run())
+    again = training.again(hooks=[hook := Everywhere()]).run()
+    assert hook.calls == ["before_train", "after_train"]
+    assert all(torch.equal(value, done[name]) for name, value in weights(again).items())
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 6])
+def test_a_resumed_training_takes_each_step_once_with_the_same_samples_and_weights(tmp_path: Path, stop: int) -> None:
+    whole = short_toy(tmp_path / "whole", 9, data=ToyData(40))
+    expected, order = weights(whole.run()), list(whole.data.fetched)  # type: ignore[union-attr]
+    part = short_toy(tmp_path / "part", 9, "SOLVER.SNAPSHOT_ITER", stop, data=ToyData(40),
+                     hooks=[Bad(stop + 1, ValueError("oh"))])  # fmt: skip
+    with pytest.raises(ValueError, match="oh"):
+        part.run()
+    rest = part.again(hooks=[hook := Everywhere()], data=ToyData(40))
+    found = weights(rest.run())
+    assert hook.calls.count("before_step") == 9 - stop
+    assert rest.data.fetched == order[8 * stop :]  # type: ignore[union-attr]
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
