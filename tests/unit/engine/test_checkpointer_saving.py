@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,26 +260,48 @@ def test_a_state_that_no_load_gives_back_is_refused_by_its_place(
     assert files(tmp_path) == []
 
 
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """A context in which the disk takes 2000 bytes and then no more."""
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        real, budget = os.write, [2000]
+
+        def write(descriptor: int, data: Any) -> int:
+            budget[0] -= len(data)
+            if budget[0] < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(descriptor, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            yield
+
+    return full
+
+
 def test_a_full_disk_is_said_as_such_and_the_next_save_succeeds(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
     run = trained(tmp_path, 3)
     run.reach(5)
-    real, budget = os.write, [2000]
-
-    def write(descriptor: int, data: Any) -> int:
-        budget[0] -= len(data)
-        if budget[0] < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(descriptor, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", write)
-        with pytest.raises(OSError, match="No space left") as raised:
-            run.save()
+    with full_disk(), pytest.raises(OSError, match="No space left") as raised:
+        run.save()
     assert raised.value.errno == errno.ENOSPC
     assert not temporary(tmp_path)
     assert run.save() is not None
     assert begin(tmp_path).checkpointer.iteration == 5
+
+
+def test_a_best_model_that_could_not_be_written_is_not_the_best(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    run = trained(tmp_path, 3)
+    with full_disk(), pytest.raises(OSError, match="No space left"):
+        run.save_best(90.0, epoch=1)
+    assert run.scheduler.info["best_acc"] == 0.0
+    assert run.save_best(80.0, epoch=2) is not None
 
 
 def test_every_start_is_the_owners_next_restart(tmp_path: Path) -> None:

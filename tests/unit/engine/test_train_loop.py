@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -241,3 +243,31 @@ def test_a_resumed_training_takes_each_step_once_with_the_same_samples_and_weigh
     assert hook.calls.count("before_step") == 9 - stop
     assert rest.data.fetched == order[8 * stop :]  # type: ignore[union-attr]
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_best_model_that_the_disk_refuses_is_counted_and_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Space:
+        """The disk is full from the evaluation until its end."""
+
+        def evaluate(self, model: Any) -> dict[str, float]:
+            def full(descriptor: int, data: Any) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr(os, "write", full)
+            return {"top1": 0.5}
+
+        def after_eval(self, metrics: dict[str, float]) -> None:
+            monkeypatch.undo()
+
+    space = Space()
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    training = Toy(
+        tmp_path, cfg, hooks=[space],
+        last_hooks=lambda session, loader: [Evaluation(session, space.evaluate, cfg, loader, key_metric="top1")],
+    )  # fmt: skip
+    loop = training.run()
+    assert loop.iteration == 4
+    assert loop.session.metrics.checkpoint_failures == {"OSError": 2}
+    assert training.files == ["model_iter4.pth"]

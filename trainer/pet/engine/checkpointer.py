@@ -149,15 +149,21 @@ class CheckPointer:
                   epoch: int, infix: str = "epoch") -> CheckpointInfo | None:  # fmt: skip
         """Commit `model_<infix><epoch>-<accuracy>.pth` in the place of the former best, unless that was better.
 
-        Notes accuracy and epoch as the best in `scheduler.info`. Collective; raises as `save` does.
+        Notes accuracy and epoch as the best in `scheduler.info`, unless the write fails. Collective; raises as `save`
+        does.
         """
         if not on_rank_0(lambda: accuracy >= scheduler.info.get("best_acc", -math.inf)):
             return None
+        former = dict(scheduler.info)
         scheduler.info.update(best_acc=accuracy, best_epoch=epoch)
         file = f"model_{infix}{epoch}-{accuracy:4.2f}.pth"
         if not self.directory:
             return None
-        return self._write(lambda writer: writer.save_best(file, model, optimizer, scheduler))
+        try:
+            return self._write(lambda writer: writer.save_best(file, model, optimizer, scheduler))
+        except OSError:
+            scheduler.info.update(former)
+            raise
 
     def save_error(self, model: nn.Module, iteration: int) -> str | None:
         """Keep the weights of an unfinished step as `model_error<iteration>.pth`, for a look; never resumed from.

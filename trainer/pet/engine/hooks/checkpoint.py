@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pet.engine.errors import PeerLost
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from pet.engine.loop import TrainLoop
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def may_fail(session: Session, iteration: int) -> Iterator[None]:
+    """Around a save that training can do without: what the disk refuses is counted and logged."""
+    try:
+        yield
+    except OSError as error:
+        failures = session.metrics.checkpoint_failures
+        failures[type(error).__name__] = failures.get(type(error).__name__, 0) + 1
+        logger.error("checkpoint at iteration %d was not written: %s; training goes on", iteration, error)
 
 
 class PeriodicCheckpoint(TrainHook):
@@ -40,12 +53,8 @@ class PeriodicCheckpoint(TrainHook):
         if storage.iter == self.max_iter:
             self._save()
         elif self.period > 0 and storage.iter % self.period == 0:
-            try:
+            with may_fail(self.session, storage.iter):
                 self._save()
-            except OSError as error:
-                failures = self.session.metrics.checkpoint_failures
-                failures[type(error).__name__] = failures.get(type(error).__name__, 0) + 1
-                logger.error("checkpoint at iteration %d was not written: %s; training goes on", storage.iter, error)
 
     def on_stop(self, reason: str) -> None:
         """The state of the step at which all ranks stop."""

@@ -10,6 +10,7 @@ from pet.config import Config
 from pet.engine.ddp import broadcast_buffers, unwrap
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.hooks.checkpoint import may_fail
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
@@ -83,7 +84,8 @@ class Evaluation(TrainHook):
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
         logger.info("Evaluation on %s at iteration %d: %s", self.dataset, iteration, numbers)
         self._publish()
-        self.trainer.save_best(self.newest[self.key_metric])
+        with may_fail(self.session, iteration):
+            self.trainer.save_best(self.newest[self.key_metric])
         for call in self.trainer.hooks.after_eval:
             call(metrics=self.newest)
 
