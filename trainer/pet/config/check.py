@@ -14,7 +14,7 @@ from pet.config.job import KIND, PetTrainingJob, parse_job
 from pet.config.load import read_config
 from pet.config.merge import UnknownKey
 from pet.config.node import Config
-from pet.config.scripts import Script, locate_script, resolve_script
+from pet.config.scripts import Script, locate_script, why_not_available
 from pet.config.yaml_text import load_documents
 
 SIZE_FIELDS = {"spec.nodes", "spec.gpusPerNode", "spec.procsPerNode"}
@@ -142,19 +142,22 @@ class _Check:
         return Verdict(self.job, tuple(self.problems), tuple(self.warnings), available, trainable)
 
     def _located(self) -> Script | None:
+        """The script that the job's `cfg` belongs to, or None if its place belongs to none that there is or will be."""
         spec = self.job.spec
         try:
             script = locate_script(spec.cfg, spec.type)
-            self.warnings += [JobWarning("ScriptAlias", "spec.cfg", warning) for warning in script.warnings]
-            if self.foreign and script.path not in self.scripts:
-                message = f"{spec.image} must hold {script.path}; the stock image does not"
-                self._warn("NotCheckedForeignImage", "spec.cfg", message)
-            else:
-                resolve_script(spec.cfg, spec.type, self.scripts)
         except ConfigError as error:
             self.problems += [Problem(f"spec.{problem.field}", problem.message) for problem in error.problems]
             return None
-        return script
+        self.warnings += [JobWarning("ScriptAlias", "spec.cfg", warning) for warning in script.warnings]
+        if script.path in self.scripts:
+            return script
+        if self.foreign:
+            message = f"{spec.image} must hold {script.path}; the stock image does not"
+            self._warn("NotCheckedForeignImage", "spec.cfg", message)
+            return script
+        self.problems.append(Problem("spec.cfg", why_not_available(script, spec.cfg, self.scripts)))
+        return script if script.belongs_to_pet else None
 
     def _warn(self, reason: str, field: str, message: str) -> None:
         self.warnings.append(JobWarning(reason, field, message))
@@ -162,7 +165,8 @@ class _Check:
     def _config(self, script: Script | None) -> Config | None:
         """The configuration that the job would train with, or None where its text cannot be known here.
 
-        Without a script of ours it is held against the keys of all scripts.
+        Where no script is known it is held against the keys of all scripts. Keys of a script that is not built, or
+        that only a foreign image has, are left unjudged.
         """
         spec = self.job.spec
         embedded = spec.config is not None
@@ -184,10 +188,10 @@ class _Check:
         return cfg
 
     def _report(self, problems: list[Problem], *, keys_known: bool) -> None:
-        """Keys that only the script itself can judge are left to the launcher."""
+        """Keys that only the script itself can judge are left to it."""
         for problem in problems:
             if isinstance(problem, UnknownKey) and not keys_known:
-                self._warn("KeyNotChecked", problem.field, f"{problem.message}; left to the launcher")
+                self._warn("KeyNotChecked", problem.field, f"{problem.message}; left to its script")
             else:
                 self.problems.append(problem)
 

@@ -31,6 +31,11 @@ class Script:
     name: str
     warnings: tuple[str, ...] = ()
 
+    @property
+    def belongs_to_pet(self) -> bool:
+        """Whether Pet has this script, be it built here or not."""
+        return self.name in PET_SCRIPTS[self.type]
+
 
 def resolve_script(cfg: str, type: str | None, available: Collection[str]) -> Script:
     """The script of a configuration file: by `type` if it is set, else by the file's place under `cfgs/` or `ckpts/`.
@@ -40,7 +45,7 @@ def resolve_script(cfg: str, type: str | None, available: Collection[str]) -> Sc
     """
     script = locate_script(cfg, type)
     if script.path not in available:
-        raise ConfigError.of("cfg", _not_available(script, cfg, available))
+        raise ConfigError.of("cfg", why_not_available(script, cfg, available))
     return script
 
 
@@ -54,6 +59,16 @@ def locate_script(cfg: str, type: str | None) -> Script:
     name = ALIASES.get((kind, folder), folder)
     warnings = () if name == folder else (f"{kind}/{folder} is read as {kind}/{name}",)
     return Script(f"tools/{kind}/{name}/train_net.py", kind, name, warnings)
+
+
+def why_not_available(script: Script, cfg: str, available: Collection[str]) -> str:
+    """The message for a file whose script is not among those available."""
+    there = ", ".join(sorted(available)) or "none"
+    if script.belongs_to_pet:
+        return f"{cfg!r} needs {script.path}, which belongs to Pet but is not built yet; available: {there}"
+    close = difflib.get_close_matches(script.path, available, n=1, cutoff=0.8)
+    hint = f", did you mean {close[0]}?" if close else ""
+    return f"{cfg!r} needs {script.path}, which does not exist{hint}; available: {there}"
 
 
 def _checked_type(type: str | None) -> str | None:
@@ -95,12 +110,3 @@ def _folder_after(cfg: str, kind: str, folders: list[str]) -> str:
     if not re.fullmatch(r"[a-z0-9_]+", folder):
         raise ConfigError.of("cfg", f"{folder!r} in {cfg!r} is not a {kind} name: only a-z, 0-9 and _ are allowed")
     return folder
-
-
-def _not_available(script: Script, cfg: str, available: Collection[str]) -> str:
-    there = ", ".join(sorted(available)) or "none"
-    if script.name in PET_SCRIPTS[script.type]:
-        return f"{cfg!r} needs {script.path}, which belongs to Pet but is not built yet; available: {there}"
-    close = difflib.get_close_matches(script.path, available, n=1, cutoff=0.8)
-    hint = f", did you mean {close[0]}?" if close else ""
-    return f"{cfg!r} needs {script.path}, which does not exist{hint}; available: {there}"

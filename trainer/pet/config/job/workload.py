@@ -71,22 +71,14 @@ def read_template(template: Fields) -> dict[str, Any]:
     template.child("metadata")
     pod = template.child("spec")
     for kind in ("initContainers", "containers"):
-        containers = pod.value(kind) or []
-        if not isinstance(containers, list):
-            pod.report(kind, f"{show(containers)} is not a list")
-            continue
-        for index, container in enumerate(containers):
+        for index, container in enumerate(_entries(pod, kind)):
             _check_environment(Fields(container, f"{pod.path}.{kind}[{index}]", pod.problems))
     template.close()
     return template.content
 
 
 def _check_environment(container: Fields) -> None:
-    variables = container.value("env") or []
-    if not isinstance(variables, list):
-        container.report("env", f"{show(variables)} is not a list")
-        return
-    for index, variable in enumerate(variables):
+    for index, variable in enumerate(_entries(container, "env")):
         name = variable.get("name") if isinstance(variable, dict) else None
         if not isinstance(name, str):
             container.report(f"env[{index}]", f"{show(variable)} has no name")
@@ -95,3 +87,13 @@ def _check_environment(container: Fields) -> None:
             container.report(
                 f"env[{index}].name", f"{name} is reserved, the operator sets it; choose a name other than {reserved}"
             )
+
+
+def _entries(owner: Fields, name: str) -> list[Any]:
+    """A list of anything; empty where it is absent or wrong."""
+    value = owner.value(name)
+    if isinstance(value, list):
+        return value
+    if value is not None:
+        owner.report(name, f"{show(value)} is not a list")
+    return []

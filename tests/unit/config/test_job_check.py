@@ -1,0 +1,207 @@
+"""What `pet plan`, the operator and the launcher find out about a job before anything is started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from pet.config.check import Verdict, check_job, check_manifest, check_text
+from pet.config.job import read_job
+
+SCRIPTS = ("tools/tasks/cls/train_net.py",)
+
+
+def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
+    """A valid job on two CPU ranks, but for `spec`."""
+    return {
+        "apiVersion": "pet.dev/v1",
+        "kind": "PetTrainingJob",
+        "metadata": {"name": name},
+        "spec": {
+            "cfg": "cfgs/tasks/cls/a.yaml",
+            "config": {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}},
+            "gpusPerNode": 0,
+            "procsPerNode": 2,
+            "checkpoint": {"volume": {"size": "1Gi"}},
+        }
+        | spec,
+    }
+
+
+def check(**spec: Any) -> Verdict:
+    return check_manifest(manifest(**spec), SCRIPTS)
+
+
+def problems(verdict: Verdict) -> dict[str, str]:
+    return {problem.field: problem.message for problem in verdict.problems}
+
+
+def reasons(verdict: Verdict) -> list[str]:
+    return [warning.reason for warning in verdict.warnings]
+
+
+def test_a_valid_job_has_a_script_and_a_configuration() -> None:
+    verdict = check()
+    assert verdict.valid
+    assert not verdict.warnings
+    assert verdict.script is not None
+    assert verdict.script.path == SCRIPTS[0]
+    assert verdict.cfg is not None
+    assert verdict.cfg.TRAIN.BATCH_SIZE == 8
+    assert verdict == check_job(read_job(manifest()), SCRIPTS)
+
+
+def test_all_problems_of_spec_script_and_configuration_come_together() -> None:
+    template = {"spec": {"containers": [{"env": [{"name": "RANK"}]}]}}
+    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 7, "BATCHSIZE": 1}, "SOLVER": {"SNAPSHOT_ITER": "often"}}
+    verdict = check_manifest(
+        manifest("n" * 51, cfg="cfgs/tasks/clss/a.yaml", config=config, template=template), SCRIPTS
+    )
+    assert list(problems(verdict)) == [
+        "metadata.name",
+        "spec.template.spec.containers[0].env[0].name",
+        "spec.cfg",
+        "TRAIN.BATCHSIZE",
+        "SOLVER.SNAPSHOT_ITER",
+        "TRAIN.BATCH_SIZE",
+        "MISC.DEVICE",
+    ]
+    assert verdict.script is None
+    assert verdict.cfg is None
+
+
+@pytest.mark.parametrize("broken", [{"nodes": "two"}, {"gpusPerNode": "none"}, {"gpusPerNode": 0, "procsPerNode": 0}])
+def test_nothing_is_concluded_from_a_field_that_could_not_be_read(broken: dict[str, Any]) -> None:
+    spec = {"procsPerNode": None, "config": {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 7}}} | broken
+    assert not {"TRAIN.BATCH_SIZE", "MISC.DEVICE"} & set(problems(check(**spec)))
+
+
+def test_a_script_that_belongs_to_pet_but_is_not_built_is_refused_without_judging_its_keys() -> None:
+    verdict = check(cfg="cfgs/tasks/face/a.yaml", config={"TRAIN": {"DATASETS": ["a"]}, "MODEL": {"ARCFACE": 1},
+                                                          "MISC": {"DEVICE": "cpu"}})  # fmt: skip
+    assert list(problems(verdict)) == ["spec.cfg"]
+    assert problems(verdict)["spec.cfg"].endswith("is not built yet; available: tools/tasks/cls/train_net.py")
+    assert reasons(verdict) == ["KeyNotChecked"]
+
+
+def test_a_wrong_type_is_a_problem_of_the_spec() -> None:
+    assert "did you mean tasks?" in problems(check(type="task"))["spec.type"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "valid"), [(0, "cpu", True), (0, "cuda", False), (1, "cuda", True), (1, "cpu", False)]
+)
+def test_the_device_must_be_what_the_job_asks_the_node_for(gpus: int, device: str, valid: bool) -> None:
+    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": device}}
+    verdict = check(gpusPerNode=gpus, procsPerNode=None, config=config)
+    assert list(problems(verdict)) == ([] if valid else ["MISC.DEVICE"])
+
+
+def test_overrides_win_over_the_configuration_and_are_checked_like_it() -> None:
+    verdict = check(
+        overrides={"TRAIN.BATCH_SIZE": 10, "SOLVER.OPTIMIZER.BASE_LR": "1e-3"}, scriptArgs=["MISC.SEED", "5"]
+    )
+    assert verdict.cfg is not None
+    assert (verdict.cfg.TRAIN.BATCH_SIZE, verdict.cfg.SOLVER.OPTIMIZER.BASE_LR, verdict.cfg.MISC.SEED) == (10, 1e-3, 5)
+    found = problems(check(overrides={"TRAIN.BATCH": 10}, scriptArgs=["MISC.SEED", "x"]))
+    assert found == {
+        "MISC.SEED": "'x' is not a whole number; the default is 0 (spec.overrides)",
+        "TRAIN.BATCH": "no such key, did you mean TRAIN.BATCH_SIZE? (spec.overrides)",
+    }
+
+
+def test_the_arguments_of_a_scripts_own_option_are_not_judged_as_keys() -> None:
+    assert check(scriptArgs=["--dump", "file"]).valid
+
+
+def test_an_override_does_not_stay_behind_its_own_value_for_the_launcher() -> None:
+    assert problems(check(overrides={"MISC.CKPT": "x"})) == {
+        "spec.overrides.MISC.CKPT": "is set by the operator; say where checkpoints go with spec.checkpoint.path"
+    }
+
+
+def test_a_checkpoint_folder_in_the_configuration_is_ignored_with_a_warning() -> None:
+    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu", "CKPT": "mine"}}
+    assert reasons(check(config=config)) == ["CkptIgnored"]
+
+
+@pytest.mark.parametrize(("nodes", "loss"), [(1, "they go when its pod goes"), (2, "each restart begins at step 1")])
+def test_checkpoints_without_a_volume_are_warned_of(nodes: int, loss: str) -> None:
+    verdict = check(nodes=nodes, checkpoint=None)
+    assert verdict.valid
+    assert reasons(verdict) == ["NotPersistent"]
+    assert loss in verdict.warnings[0].message
+
+
+def test_on_delete_of_a_claim_that_is_not_ours_is_warned_of() -> None:
+    assert reasons(check(checkpoint={"volume": {"claimName": "c"}, "onDelete": "Delete"})) == ["ClaimNotOurs"]
+
+
+def test_a_misspelt_task_that_the_tutorial_taught_is_warned_of() -> None:
+    verdict = check_manifest(manifest(cfg="cfgs/tasks/instanse/a.yaml"), ["tools/tasks/instance/train_net.py"])
+    assert verdict.valid
+    assert reasons(verdict) == ["ScriptAlias"]
+
+
+def test_without_an_embedded_configuration_the_images_own_file_is_checked() -> None:
+    files = {"cfgs/tasks/cls/a.yaml": "TRAIN: {DATASETS: [a], BATCH_SIZE: 7}\nMISC: {DEVICE: cpu, CKPT: stock}"}
+    verdict = check_manifest(manifest(config=None), SCRIPTS, read_cfg=files.get)
+    assert list(problems(verdict)) == ["TRAIN.BATCH_SIZE"]
+
+
+def test_a_file_that_the_image_does_not_hold_is_refused_with_a_near_one() -> None:
+    verdict = check(config=None, cfg="cfgs/tasks/cls/FashionMNIST/slim_resnet.yaml")
+    message = problems(verdict)["spec.cfg"]
+    assert "embed the configuration as spec.config" in message
+    assert "did you mean cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml?" in message
+
+
+def test_the_stock_file_is_found_by_its_normalised_path() -> None:
+    assert check(config=None, cfg="./cfgs/tasks/cls/../cls/FashionMNIST/slim_resnet_1x.yaml").valid
+
+
+def test_a_file_outside_the_image_is_left_to_the_launcher() -> None:
+    verdict = check(config=None, cfg="/data/cfgs/tasks/cls/a.yaml")
+    assert verdict.valid
+    assert reasons(verdict) == ["ConfigNotChecked"]
+
+
+def test_what_only_a_foreign_image_may_know_is_left_to_its_launcher() -> None:
+    config = {"MODEL": {"NEW": 1}, "TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
+    verdict = check(image="mine", cfg="cfgs/projects/mine/a.yaml", config=config)
+    assert verdict.valid
+    assert reasons(verdict) == ["NotCheckedForeignImage", "KeyNotChecked"]
+    verdict = check(image="mine", config=None)
+    assert verdict.valid
+    assert reasons(verdict) == ["ConfigNotChecked"]
+
+
+def test_what_is_known_is_checked_in_a_foreign_image_too() -> None:
+    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": "many"}, "MISC": {"DEVICE": "cpu"}}
+    assert list(problems(check(image="mine", config=config))) == ["TRAIN.BATCH_SIZE"]
+
+
+def test_an_image_that_is_known_to_be_stock_is_checked_fully() -> None:
+    verdict = check_manifest(manifest(image="stock", config={"NEW": 1}), SCRIPTS, foreign_image=False)
+    assert "NEW" in problems(verdict)
+
+
+def test_a_file_of_several_jobs_gives_a_verdict_for_each() -> None:
+    text = yaml.safe_dump_all([manifest("one"), {"kind": "Pod"}, manifest("three", nodes=0)])
+    verdicts = check_text(text, "jobs.yaml", SCRIPTS)
+    assert [verdict.valid for verdict in verdicts] == [True, False, False]
+    assert [verdict.job.name if verdict.job else None for verdict in verdicts] == ["one", None, "three"]
+
+
+@pytest.mark.parametrize("text", ["", "a: ["])
+def test_a_file_without_a_job_is_one_invalid_verdict(text: str) -> None:
+    [verdict] = check_text(text, "jobs.yaml")
+    assert [problem.field for problem in verdict.problems] == ["jobs.yaml"]
+
+
+def test_a_field_that_is_written_twice_is_reported_beside_all_other_problems() -> None:
+    text = yaml.safe_dump(manifest(nodes=0)) + "kind: PetTrainingJob\n"
+    [verdict] = check_text(text, "jobs.yaml", SCRIPTS)
+    assert list(problems(verdict)) == ["kind", "spec.nodes"]

@@ -1,0 +1,369 @@
+"""From a manifest to a PetTrainingJob: defaults, every field, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pet.config import ConfigError
+from pet.config.job import (
+    Checkpoint,
+    CheckpointVolume,
+    DataVolume,
+    Deadlines,
+    JobSpec,
+    Metrics,
+    PetTrainingJob,
+    Restart,
+    SharedMemory,
+    parse_job,
+    read_job,
+    read_jobs,
+)
+
+
+def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
+    """A manifest with nothing wrong, but for `spec`."""
+    return {
+        "apiVersion": "pet.dev/v1",
+        "kind": "PetTrainingJob",
+        "metadata": {"name": name},
+        "spec": {"cfg": "cfgs/tasks/cls/a.yaml"} | spec,
+    }
+
+
+def problems_of(content: object) -> dict[str, str]:
+    """Field and message of everything that is wrong with a manifest."""
+    with pytest.raises(ConfigError) as caught:
+        read_job(content)
+    return {problem.field: problem.message for problem in caught.value.problems}
+
+
+def test_a_job_with_nothing_but_a_configuration_has_the_documented_defaults() -> None:
+    job = read_job(manifest())
+    assert job == PetTrainingJob("job", JobSpec(cfg="cfgs/tasks/cls/a.yaml", checkpoint=Checkpoint(path="job")))
+    spec = job.spec
+    assert (spec.nodes, spec.gpus_per_node, spec.ranks_per_node, spec.world_size) == (1, 1, 1, 1)
+    assert (spec.restart, spec.metrics) == (Restart(3, 3600), Metrics(9400, False))
+    assert spec.deadlines == Deadlines(active_seconds=None, startup_seconds=600, stall_seconds=None)
+    assert (spec.clean_pods, spec.gpu_resource, spec.checkpoint.on_delete) == ("Running", "nvidia.com/gpu", "Retain")
+
+
+def test_every_field_is_read() -> None:
+    content = manifest(
+        type="tasks",
+        config="MISC: {SEED: 1}",
+        overrides={
+            "SOLVER.OPTIMIZER.BASE_LR": 0.01,
+            "TRAIN.DATASETS": ["a"],
+            "MISC.CUDNN": True,
+            "TRAIN.WEIGHTS": "w.pth",
+        },
+        scriptArgs=["MISC.SEED", "3"],
+        image="registry/image:1",
+        nodes=2,
+        gpusPerNode=8,
+        gpuResource="amd.com/gpu",
+        template={"spec": {"containers": [{"name": "trainer", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}]}]}},
+        sharedMemory={"size": "16Gi"},
+        data={"claimName": "coco", "path": "2017/./train", "readOnly": False},
+        checkpoint={
+            "volume": {"size": "100Gi", "storageClassName": "nfs", "accessModes": ["ReadWriteMany"]},
+            "path": "vision//faster",
+            "keep": 0,
+            "resume": "other/model_iter7.pth",
+            "gracePeriodSeconds": 60,
+            "onDelete": "Delete",
+        },
+        suspend=True,
+        restart={"maxRestarts": 0, "windowSeconds": 60},
+        deadlines={"activeSeconds": 3600, "startupSeconds": 60, "stallSeconds": 90},
+        ttlSecondsAfterFinished=0,
+        cleanPods="All",
+        managedBy="example.com/other",
+        metrics={"port": 9500, "perRank": True},
+    )
+    content["metadata"] |= {
+        "namespace": "team",
+        "uid": "u-1",
+        "annotations": {"pet.dev/take-over": "u-0"},
+        "labels": {},
+    }
+    content["status"] = {"phase": "Running"}
+    assert read_job(content) == PetTrainingJob(
+        name="job",
+        namespace="team",
+        uid="u-1",
+        annotations={"pet.dev/take-over": "u-0"},
+        spec=JobSpec(
+            cfg="cfgs/tasks/cls/a.yaml",
+            type="tasks",
+            config="MISC: {SEED: 1}",
+            overrides=(
+                ("SOLVER.OPTIMIZER.BASE_LR", "0.01"), ("TRAIN.DATASETS", '["a"]'), ("MISC.CUDNN", "true"),
+                ("TRAIN.WEIGHTS", "w.pth"),
+            ),
+            script_args=("MISC.SEED", "3"),
+            image="registry/image:1",
+            nodes=2,
+            gpus_per_node=8,
+            gpu_resource="amd.com/gpu",
+            template=content["spec"]["template"],
+            shared_memory=SharedMemory("16Gi"),
+            data=DataVolume("coco", "2017/train", read_only=False),
+            checkpoint=Checkpoint(
+                path="vision/faster",
+                volume=CheckpointVolume(size="100Gi", storage_class_name="nfs", access_modes=("ReadWriteMany",)),
+                keep=0,
+                resume="other/model_iter7.pth",
+                grace_period_seconds=60,
+                on_delete="Delete",
+            ),
+            suspend=True,
+            restart=Restart(0, 60),
+            deadlines=Deadlines(3600, 60, 90),
+            ttl_seconds_after_finished=0,
+            clean_pods="All",
+            managed_by="example.com/other",
+            metrics=Metrics(9500, True),
+        ),
+    )  # fmt: skip
+
+
+def test_an_embedded_configuration_may_be_a_mapping() -> None:
+    config = {"SOLVER": {"OPTIMIZER": {"BASE_LR": 0.1}}, "MISC": {"CKPT": "ü"}}
+    text = read_job(manifest(config=config)).spec.config
+    assert text is not None
+    assert yaml.safe_load(text) == config
+    assert text.index("SOLVER") < text.index("MISC")
+
+
+def test_ranks_on_the_cpu_are_counted_by_procs_per_node() -> None:
+    spec = read_job(manifest(nodes=3, gpusPerNode=0, procsPerNode=2)).spec
+    assert (spec.ranks_per_node, spec.world_size) == (2, 6)
+    assert read_job(manifest(gpusPerNode=0)).spec.world_size == 1
+
+
+def test_a_null_field_is_an_absent_one() -> None:
+    assert read_job(manifest(nodes=None, checkpoint=None, data=None, config=None)) == read_job(manifest())
+
+
+@pytest.mark.parametrize("stall", ["auto", None])
+def test_stall_seconds_auto_is_the_default(stall: str | None) -> None:
+    assert read_job(manifest(deadlines={"stallSeconds": stall})).spec.deadlines.stall_seconds is None
+
+
+@pytest.mark.parametrize("size", ["1Gi", "1.5Gi", "500M", ".5T", 1073741824])
+def test_sizes_are_kubernetes_quantities(size: object) -> None:
+    volume = read_job(manifest(checkpoint={"volume": {"size": size}})).spec.checkpoint.volume
+    assert volume is not None
+    assert volume.size == str(size)
+
+
+INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
+    ({"cfg": None}, "spec.cfg", "is required"),
+    ({"cfg": ""}, "spec.cfg", "is empty"),
+    ({"cfg": 3}, "spec.cfg", "3 is not text"),
+    ({"cfg": "/a.yaml", "config": "A: 1"}, "spec.cfg", "give a relative path that stays below the root"),
+    ({"cfg": "cfgs/../../a.yaml", "config": "A: 1"}, "spec.cfg", "give a relative path that stays below the root"),
+    ({"config": ["A"]}, "spec.config", "is not a configuration; give a mapping of sections"),
+    ({"node": 2}, "spec.node", "no such field, did you mean nodes?"),
+    ({"scheduling": {"queue": "a"}}, "spec.scheduling", "no such field"),
+    ({"nodes": 0}, "spec.nodes", "0 is not a whole number at least 1"),
+    ({"nodes": "two"}, "spec.nodes", "'two' is not a whole number at least 1"),
+    ({"nodes": True}, "spec.nodes", "True is not a whole number"),
+    ({"nodes": 1.5}, "spec.nodes", "1.5 is not a whole number"),
+    ({"gpusPerNode": -1}, "spec.gpusPerNode", "-1 is not a whole number at least 0"),
+    ({"procsPerNode": 2}, "spec.procsPerNode", "it needs gpusPerNode: 0"),
+    ({"gpusPerNode": 0, "procsPerNode": 0}, "spec.procsPerNode", "0 is not a whole number at least 1"),
+    ({"suspend": "yes"}, "spec.suspend", "'yes' is not true or false"),
+    ({"overrides": ["A"]}, "spec.overrides", "is not a mapping"),
+    ({"overrides": {"MISC.CKPT": "x"}}, "spec.overrides.MISC.CKPT", "spec.checkpoint.path"),
+    ({"scriptArgs": "a b"}, "spec.scriptArgs", "'a b' is not a list"),
+    ({"scriptArgs": [3]}, "spec.scriptArgs[0]", "3 is not text; put it in quotes"),
+    ({"scriptArgs": ["--cfg=x.yaml"]}, "spec.scriptArgs[0]", "--cfg is the launcher's; use spec.cfg"),
+    ({"scriptArgs": ["MISC.CKPT", "x"]}, "spec.scriptArgs[0]", "use spec.checkpoint.path"),
+    ({"template": []}, "spec.template", "[] is not a mapping"),
+    ({"template": {"containers": []}}, "spec.template.containers", "no such field"),
+    ({"template": {"spec": {"containers": {}}}}, "spec.template.spec.containers", "{} is not a list"),
+    ({"template": {"spec": {"containers": False}}}, "spec.template.spec.containers", "False is not a list"),
+    ({"template": {"spec": {"containers": [{"env": {}}]}}}, "spec.template.spec.containers[0].env", "{} is not a list"),
+    ({"sharedMemory": {"size": "big"}}, "spec.sharedMemory.size", "for example 16Gi"),
+    ({"sharedMemory": {"size": "0Gi"}}, "spec.sharedMemory.size", "a number above 0"),
+    ({"sharedMemory": {"size": "1Gi", "disabled": True}}, "spec.sharedMemory.size", "exclude each other"),
+    ({"data": {}}, "spec.data.claimName", "is required"),
+    ({"data": {"claimName": "c", "path": "../x"}}, "spec.data.path", "holds '..'"),
+    ({"data": {"claimName": "c", "path": "/x"}}, "spec.data.path", "is absolute"),
+    ({"checkpoint": {"path": "/x"}}, "spec.checkpoint.path", "is absolute; give a path relative to the volume's root"),
+    ({"checkpoint": {"path": "a/../b"}}, "spec.checkpoint.path", "holds '..'"),
+    ({"checkpoint": {"path": "."}}, "spec.checkpoint.path", "names no folder"),
+    ({"checkpoint": {"keep": 1}}, "spec.checkpoint.keep", "give at least 2, or 0 to keep all"),
+    ({"checkpoint": {"gracePeriodSeconds": 0}}, "spec.checkpoint.gracePeriodSeconds", "at least 1"),
+    ({"checkpoint": {"onDelete": "retain"}}, "spec.checkpoint.onDelete", "did you mean Retain?"),
+    ({"checkpoint": {"resume": "auto"}}, "spec.checkpoint.resume", "write Auto"),
+    ({"checkpoint": {"resume": "/x"}}, "spec.checkpoint.resume", "is absolute"),
+    ({"checkpoint": {"resume": "other"}}, "spec.checkpoint.resume", "add spec.checkpoint.volume"),
+    ({"checkpoint": {"resume": "job/model_iter1.pth", "volume": {"claimName": "c"}}},
+     "spec.checkpoint.resume", "own folder"),
+    ({"checkpoint": {"volume": {}}}, "spec.checkpoint.volume", "needs one of claimName"),
+    ({"checkpoint": {"volume": {"claimName": "c", "size": "1Gi"}}}, "spec.checkpoint.volume", "needs one of claimName"),
+    ({"checkpoint": {"volume": {"claimName": "c", "accessModes": ["ReadWriteOnce"]}}},
+     "spec.checkpoint.volume.claimName", "are for a new one"),
+    ({"checkpoint": {"volume": {"size": "1Gi", "accessModes": ["ReadOnlyMany"]}}}, "spec.checkpoint.volume.accessModes",
+     "ReadOnlyMany cannot be written to"),
+    ({"nodes": 2, "checkpoint": {"volume": {"size": "1Gi", "accessModes": ["ReadWriteOnce"]}}},
+     "spec.checkpoint.volume.accessModes", "cannot be mounted on 2 nodes; give ReadWriteMany"),
+    ({"restart": {"maxRestarts": -1}}, "spec.restart.maxRestarts", "at least 0"),
+    ({"deadlines": {"stallSeconds": "never"}}, "spec.deadlines.stallSeconds", "'never' is not a whole number"),
+    ({"deadlines": {"activeSeconds": 0}}, "spec.deadlines.activeSeconds", "at least 1"),
+    ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished", "at least 0"),
+    ({"cleanPods": "Never"}, "spec.cleanPods", "'Never' is none of None, Running, All"),
+    ({"metrics": {"port": 70000}}, "spec.metrics.port", "70000 is not a whole number from 1 to 65535"),
+    ({"metrics": {"perrank": True}}, "spec.metrics.perrank", "did you mean perRank?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "field", "message"), INVALID_SPECS)
+def test_a_wrong_field_is_named_with_its_value_and_what_would_be_right(
+    spec: dict[str, Any], field: str, message: str
+) -> None:
+    found = problems_of(manifest(**spec))
+    assert list(found) == [field]
+    assert message in found[field]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field", "message"),
+    [
+        ({}, "metadata.name", "is required"),
+        ({"generateName": "a-"}, "metadata.generateName", "give metadata.name"),
+        ({"name": 3}, "metadata.name", "3 is not text"),
+        ({"name": "a" * 51}, "metadata.name", "has 51 characters; at most 50 are allowed"),
+        ({"name": "1a"}, "metadata.name", "is not a DNS label"),
+        ({"name": "a-"}, "metadata.name", "is not a DNS label"),
+        ({"name": "A"}, "metadata.name", "is not a DNS label"),
+        ({"name": "a.b"}, "metadata.name", "is not a DNS label"),
+        ({"name": "a\n"}, "metadata.name", "is not a DNS label"),
+    ],
+)
+def test_a_wrong_name_is_refused_never_cut(metadata: dict[str, Any], field: str, message: str) -> None:
+    found = problems_of(manifest() | {"metadata": metadata})
+    assert list(found) == [field]
+    assert message in found[field]
+
+
+def test_a_name_of_fifty_characters_is_right() -> None:
+    assert read_job(manifest("a" * 50)).name == "a" * 50
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "MASTER_PORT", "PET_NNODES", "PETJOB_ANYTHING"])
+def test_a_reserved_environment_name_is_refused_in_every_container(kind: str, name: str) -> None:
+    containers = [{"name": "a"}, {"name": "b", "env": [{"name": "FREE"}, {"name": name, "value": "1"}]}]
+    found = problems_of(manifest(template={"spec": {kind: containers}}))
+    assert list(found) == [f"spec.template.spec.{kind}[1].env[1].name"]
+    assert f"{name} is reserved" in next(iter(found.values()))
+
+
+def test_an_environment_that_is_no_list_of_names_is_refused() -> None:
+    template = {"spec": {"containers": [{"env": {"A": "1"}}, {"env": ["A"]}, "trainer"]}}
+    found = problems_of(manifest(template=template))
+    assert list(found) == [
+        "spec.template.spec.containers[0].env",
+        "spec.template.spec.containers[1].env[0]",
+        "spec.template.spec.containers[2]",
+    ]
+
+
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
+    found = problems_of(manifest("A", nodes=0, cfg=None, cleanPods="x", metrics={"port": 0}))
+    assert set(found) == {"metadata.name", "spec.nodes", "spec.cfg", "spec.cleanPods", "spec.metrics.port"}
+
+
+@pytest.mark.parametrize("content", [None, "text", 3, ["a"]])
+def test_what_is_no_mapping_is_no_manifest(content: object) -> None:
+    assert "is not a manifest" in problems_of(content)[""]
+
+
+def test_another_kind_is_refused_alone() -> None:
+    found = problems_of({"apiVersion": "v1", "kind": "ConfigMap", "data": {}})
+    assert found == {"kind": "ConfigMap of v1 is no training job; give kind: PetTrainingJob and apiVersion: pet.dev/v1"}
+
+
+def test_a_manifest_without_a_spec_or_with_unknown_parts_is_refused() -> None:
+    content = manifest() | {"specs": {}}
+    del content["spec"]
+    assert {"spec", "specs", "spec.cfg"} == set(problems_of(content))
+
+
+def test_several_documents_give_several_jobs() -> None:
+    text = "---\n" + yaml.safe_dump_all([manifest("one"), manifest("two", nodes=2)]) + "---\n"
+    assert [(job.name, job.spec.nodes) for job in read_jobs(text)] == [("one", 1), ("two", 2)]
+
+
+def test_the_problems_of_all_documents_are_reported_at_once() -> None:
+    text = yaml.safe_dump_all([manifest("one", nodes=0), {"kind": "Pod"}, manifest("three", type=3)])
+    with pytest.raises(ConfigError) as caught:
+        read_jobs(text)
+    fields = [problem.field for problem in caught.value.problems]
+    assert fields == ["document 1: spec.nodes", "document 2: kind", "document 3: spec.type"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n---\n"])
+def test_a_file_without_documents_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="holds no document"):
+        read_jobs(text)
+
+
+@pytest.mark.parametrize("text", ["a: [", "spec: &a {b: *a}", "? [a, b]\n: c"])
+def test_a_file_that_is_no_yaml_or_that_json_cannot_say_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not valid YAML|is YAML, but not a manifest"):
+        read_jobs(text)
+
+
+def test_a_field_that_is_written_twice_is_refused() -> None:
+    text = yaml.safe_dump(manifest(nodes=2)) + "kind: PetTrainingJob\n"
+    with pytest.raises(ConfigError, match="kind: is written twice, in lines"):
+        read_jobs(text)
+
+
+def test_the_hash_follows_what_may_not_change_while_a_job_runs() -> None:
+    base = read_job(manifest()).spec.hash
+    assert len(base) == 16
+    for editable in ({"suspend": True}, {"ttlSecondsAfterFinished": 1}, {"deadlines": {"stallSeconds": 9}},
+                     {"restart": {"maxRestarts": 9}}, {"cleanPods": "All"}, {"checkpoint": {"keep": 9}}):  # fmt: skip
+        assert read_job(manifest(**editable)).spec.hash == base
+    for fixed in ({"nodes": 2}, {"overrides": {"MISC.SEED": 1}}, {"config": "MISC: {SEED: 1}"}, {"image": "x"},
+                  {"template": {"spec": {"nodeName": "a"}}}, {"checkpoint": {"path": "x"}}):  # fmt: skip
+        assert read_job(manifest(**fixed)).spec.hash != base
+
+
+def test_reading_leaves_the_manifest_as_it_was() -> None:
+    content = manifest(config={"A": 1}, template={"spec": {"containers": [{"env": None}]}})
+    before = copy.deepcopy(content)
+    read_job(content)
+    assert content == before
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [
+    "cfg", "type", "config", "overrides", "scriptArgs", "image", "nodes", "gpusPerNode", "procsPerNode", "gpuResource",
+    "template", "sharedMemory", "data", "checkpoint", "suspend", "restart", "deadlines", "ttlSecondsAfterFinished",
+    "cleanPods", "managedBy", "metrics",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values), json_values)
+def test_any_json_is_read_or_refused_by_field(spec: dict[str, Any], metadata: object) -> None:
+    job, problems = parse_job(manifest(**spec) | {"metadata": metadata})
+    assert job is not None
+    assert all(problem.field.startswith(("spec", "metadata")) and problem.message for problem in problems)
