@@ -9,14 +9,26 @@ from pet.config.node import Config
 
 # The one list of keys that exist and do nothing yet: another value than the default is refused, never ignored.
 NOT_AVAILABLE_YET = {
+    "MISC.COMPILE": "torch.compile",
+    "MISC.PROFILE": "the profiler",
+    "VIS.ENABLED": "drawing of results",
+    "VIS.BOX.ENABLED": "drawing of boxes",
+    "VIS.CLASS.ENABLED": "drawing of classes",
+    "VIS.KEYPOINT.ENABLED": "drawing of keypoints",
+    "VIS.MASK.ENABLED": "drawing of masks",
+    "VIS.PANOSEG.ENABLED": "drawing of panoptic segments",
+    "VIS.PARSING.ENABLED": "drawing of human parts",
+    "VIS.SEMSEG.ENABLED": "drawing of semantic segments",
+    "TRAIN.RESIZE.SCALE_FACTOR": "resizing by a random factor",
+    "TRAIN.USE_TENSORBOARD": "the TensorBoard writer",
+    "TEST.WEIGHTS": "evaluation of given weights without training",
+    "TEST.PRECISE_BN.ENABLED": "precise batch-norm statistics",
     "SOLVER.AMP.ENABLED": "mixed precision",
     "SOLVER.ACCUMULATE_STEPS": "gradient accumulation",
     "SOLVER.EMA.ENABLED": "the moving average of the weights",
     "SOLVER.NAN_GUARD_SKIP": "skipping the batches that went bad",
-    "MISC.COMPILE": "torch.compile",
-    "MISC.PROFILE": "the profiler",
-    "TEST.PRECISE_BN.ENABLED": "precise batch-norm statistics",
-    "TRAIN.USE_TENSORBOARD": "the TensorBoard writer",
+    "MODEL.AUXDET.STEP1_ENABLED": "the warm-up of an auxiliary head",
+    "MODEL.AUXDET.DISTANCE_LOSS_WARMUP_ITERS": "the warm-up of an auxiliary head",
 }
 HOOK_FIELDS: dict[str, tuple[type, ...]] = {"type": (str,), "args": (dict,), "priority": (int, str), "name": (str,)}
 
@@ -60,6 +72,18 @@ def _data(cfg: Config) -> Iterator[Problem]:
 def _length(cfg: Config) -> Iterator[Problem]:
     """What counts in epochs needs a run that does; milestones must rise; one checkpoint alone is no safety."""
     scheduler = cfg.SOLVER.SCHEDULER
+    if cfg.SOLVER.START_ITER != 1:
+        yield Problem(
+            "SOLVER.START_ITER",
+            f"{cfg.SOLVER.START_ITER} would be overwritten: a run goes on from its newest checkpoint, else from step 1;"
+            " leave it out",
+        )
+    if cfg.TEST.FREQUENCY_ITERS > 0 and cfg.TEST.FREQUENCY_EPOCHS > 0:
+        yield Problem(
+            "TEST.FREQUENCY_EPOCHS",
+            f"{cfg.TEST.FREQUENCY_EPOCHS} and TEST.FREQUENCY_ITERS {cfg.TEST.FREQUENCY_ITERS} exclude each other;"
+            " give one of them",
+        )
     if (scheduler.TOTAL_EPOCHS or 0) <= 0:
         in_epochs = {
             "SOLVER.SNAPSHOT_EPOCHS": cfg.SOLVER.SNAPSHOT_EPOCHS,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pet.config.schema import Declaration, Key
 
 MISC: Declaration = {
-    "VERSION": Key("0.7a", str, "edition of Pet that the file was written for"),
+    "VERSION": Key("0.7a", str, "edition of Pet that the file was written for; a note, never checked"),
     "CKPT": Key("", str, "folder of checkpoints and logs; empty: cfgs/x/y.yaml gives ckpts/x/y"),
     "DEVICE": Key("cuda", Literal["cuda", "cpu"], "where ranks compute; never changed in silence"),
     "CUDNN": Key(True, bool, "cudnn.benchmark, and the default of DATA.DROP_LAST; ours"),

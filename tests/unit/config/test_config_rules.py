@@ -1,0 +1,93 @@
+"""The rules between keys, one bad configuration each."""
+
+from __future__ import annotations
+
+import pytest
+from harness.config_keys import another_value
+
+from pet.config import ConfigError, check_config, get_base_cfg, load_config
+from pet.config.defaults import SCRIPTS, schema
+from pet.config.node import Config
+from pet.config.rules import NOT_AVAILABLE_YET
+
+
+def trainable(script: str = "cls", *pairs: object) -> Config:
+    """A configuration that breaks no rule, but for `pairs`."""
+    cfg = get_base_cfg(script)
+    cfg.merge_from_list(["TRAIN.DATASETS", "['a']", *pairs])
+    return cfg
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_defaults_break_no_rule(script: str) -> None:
+    assert check_config(trainable(script), world_size=8) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "field", "message"),
+    [
+        (["TRAIN.DATASETS", "[]"], "TRAIN.DATASETS", "names no data set"),
+        (["DATA.PIXEL_STD", "[1.0]"], "DATA.PIXEL_STD", "has 1 entries and DATA.PIXEL_MEAN 3"),
+        (["DATA.PIXEL_STD", "[1, 1, 0]"], "DATA.PIXEL_STD", "every entry must be above 0"),
+        (["TRAIN.RESIZE.SCALES", "[]"], "TRAIN.RESIZE.SCALES", "give at least one size"),
+        (["SOLVER.START_ITER", "7"], "SOLVER.START_ITER", "7 would be overwritten"),
+        (["SOLVER.SNAPSHOT_EPOCHS", "1"], "SOLVER.SNAPSHOT_EPOCHS", "set SOLVER.SCHEDULER.TOTAL_EPOCHS"),
+        (["SOLVER.SCHEDULER.WARM_UP_EPOCHS", "0.5"], "SOLVER.SCHEDULER.WARM_UP_EPOCHS", "counts epochs"),
+        (["TEST.FREQUENCY_EPOCHS", "1"], "TEST.FREQUENCY_EPOCHS", "counts epochs"),
+        (["SOLVER.SNAPSHOT_EPOCHS", "1", "SOLVER.SCHEDULER.TOTAL_EPOCHS", "-1"], "SOLVER.SNAPSHOT_EPOCHS", "epochs"),
+        (
+            ["TEST.FREQUENCY_EPOCHS", "2", "TEST.FREQUENCY_ITERS", "50", "SOLVER.SCHEDULER.TOTAL_EPOCHS", "3"],
+            "TEST.FREQUENCY_EPOCHS",
+            "2 and TEST.FREQUENCY_ITERS 50 exclude each other",
+        ),
+        (["SOLVER.SCHEDULER.STEPS", "[3, 2]"], "SOLVER.SCHEDULER.STEPS", "(3, 2) must rise"),
+        (["SOLVER.SCHEDULER.STEPS", "[2, 2]"], "SOLVER.SCHEDULER.STEPS", "must rise"),
+        (["SOLVER.SNAPSHOT_KEEP", "1"], "SOLVER.SNAPSHOT_KEEP", "give at least 2, or 0 to keep all"),
+        (["SOLVER.OPTIMIZER.NESTEROV", "true", "SOLVER.OPTIMIZER.TYPE", "ADAMW"], "SOLVER.OPTIMIZER.NESTEROV", "ADAMW"),
+        (
+            ["SOLVER.OPTIMIZER.NESTEROV", "true", "SOLVER.OPTIMIZER.MOMENTUM", "0"],
+            "SOLVER.OPTIMIZER.NESTEROV",
+            "MOMENTUM",
+        ),
+        (["TRAIN.HOOKS", "[{'args': {}}]"], "TRAIN.HOOKS[0].type", "is missing"),
+        (["TRAIN.HOOKS", "[{'type': 'a:B', 'arg': {}}]"], "TRAIN.HOOKS[0].arg", "no such field"),
+        (["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': True}]"], "TRAIN.HOOKS[0].priority", "True is not int or str"),
+        (["MODEL.SLIM_RESNET.BLOCKS", "[1]"], "MODEL.SLIM_RESNET.BLOCKS", "has 1 stages and WIDTHS 4"),
+        (["MODEL.IN_CHANNELS", "1"], "DATA.PIXEL_MEAN", "has 3 entries for MODEL.IN_CHANNELS 1"),
+    ],
+)
+def test_a_broken_rule_is_a_problem_of_the_key_that_mends_it(pairs: list[str], field: str, message: str) -> None:
+    problems = check_config(trainable("cls", *pairs), world_size=None)
+    assert [problem.field for problem in problems] == [field]
+    assert message in problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("batch", "world_size", "fitting"), [(7, 2, "give 6 or 8"), (3, 8, "give 8"), (128, 3, "give 126 or 129")]
+)
+def test_a_batch_that_does_not_divide_by_the_world_size_is_refused_with_what_would(
+    batch: int, world_size: int, fitting: str
+) -> None:
+    problems = check_config(trainable("cls", "TRAIN.BATCH_SIZE", str(batch)), world_size)
+    assert [problem.field for problem in problems] == ["TRAIN.BATCH_SIZE"]
+    assert problems[0].message.endswith(fitting)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("name", NOT_AVAILABLE_YET)
+def test_a_key_whose_feature_is_not_built_cannot_be_set(script: str, name: str) -> None:
+    value = another_value(schema(script).keys[name])
+    problems = {problem.field: problem.message for problem in check_config(trainable(script, name, value), None)}
+    assert list(problems) == [name]
+    assert "is not available yet in this release; leave it at " in problems[name]
+
+
+def test_a_drawing_that_is_asked_for_is_refused_where_it_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"VIS\.BOX\.ENABLED: drawing of boxes is not available yet"):
+        load_config("cls", text="TRAIN: {DATASETS: [a]}\nVIS: {BOX: {ENABLED: true}}")
+
+
+def test_what_counts_epochs_is_right_where_the_run_does() -> None:
+    pairs = ["SOLVER.SCHEDULER.TOTAL_EPOCHS", "3", "SOLVER.SNAPSHOT_EPOCHS", "1", "TEST.FREQUENCY_EPOCHS", "1",
+             "SOLVER.SCHEDULER.WARM_UP_EPOCHS", "0.5"]  # fmt: skip
+    assert check_config(trainable("cls", *pairs), world_size=1) == []
