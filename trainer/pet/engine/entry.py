@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import NoReturn
 from pet.config import ConfigError
 from pet.engine.distributed import destroy_process_group
 from pet.engine.errors import StopRequested, exit_code
+from pet.engine.loader import end_workers
 from pet.engine.session import Session, open_session
 from pet.launch.handover import ensure_ranks
 from pet.launch.options import UsageParser
@@ -66,8 +66,7 @@ def _leave(session: Session, error: BaseException) -> NoReturn:
     else:
         session.enter(Section.DONE)
         destroy_process_group()
-    for worker in multiprocessing.active_children():
-        worker.kill()
+    end_workers()
     _flush()
     os._exit(code)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -160,6 +162,8 @@ def _loader(
     cfg: Config, dataset: SeededDataset, batches: TrainBatches | EvaluationBatches, collate: Collate
 ) -> DataLoader[Any]:
     workers = cfg.DATA.LOADER_THREADS
+    if workers:
+        atexit.register(end_workers)
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -168,13 +172,19 @@ def _loader(
         worker_init_fn=_init_worker,
         pin_memory=cfg.DATA.PIN_MEMORY and cfg.MISC.DEVICE == "cuda",
         prefetch_factor=cfg.DATA.PREFETCH if workers else None,
-        persistent_workers=workers > 0,
         # Workers draw their base seed from this one and not from the generator that the model uses.
         generator=torch.Generator(),
     )
 
 
+def end_workers() -> None:
+    """End every worker of this process. They do not listen to SIGTERM, which Python would wait for at its end."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
 def _init_worker(_worker_id: int) -> None:
-    """A worker leaves stopping to its rank: it must live until the state of the last step is saved."""
+    """A worker leaves stopping to its rank: it must live until the state of the last step is saved, even where a stop
+    signal goes to all processes of a job."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
