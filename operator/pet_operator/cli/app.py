@@ -42,6 +42,7 @@ def options(
 
 def main() -> None:
     """Run one command. Exit codes: 0 good, 1 failed, 2 usage, 78 invalid job or configuration, 130 stopped."""
+    output.set_up()
     try:
         app(prog_name=program_name(sys.argv[0]))
     except ConfigError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import cache
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +33,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def set_up() -> None:
+    """Let a terminal that lacks a character show its escape instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 @cache
 def console(*, stderr: bool = False) -> Console:
     """The terminal: colours only where there is one, lines never broken."""
@@ -38,13 +47,21 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """One result as one line of JSON."""
-    print(json.dumps(result, ensure_ascii=False))
+    """One result as one line of JSON, in ASCII: any terminal and any pipe takes it."""
+    print(json.dumps(result))
 
 
 def line(*parts: str | tuple[str, str], stderr: bool = False) -> None:
-    """One line of text; a part is plain, or (text, style)."""
-    console(stderr=stderr).print(Text.assemble(*parts))
+    """One line of text; a part is plain, or (text, style). What a file brings along cannot steer the terminal."""
+    plain = (_visible(part) if isinstance(part, str) else (_visible(part[0]), part[1]) for part in parts)
+    console(stderr=stderr).print(Text.assemble(*plain))
+
+
+def _visible(text: str) -> str:
+    """The text with control characters, and what no encoding has, as escapes."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
+    )
 
 
 def report(problems: Iterable[Problem]) -> None:

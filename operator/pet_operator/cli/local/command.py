@@ -12,6 +12,7 @@ import typer
 from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
+from pet.config.node import read_file
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, RunRecord, fresh
 from pet_operator.cli.local.progress import short_duration
@@ -77,7 +78,7 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
 
 def _read_cfg(path: str) -> str | None:
     """A configuration that the job does not embed: the one here, else the stock one."""
-    return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else stock_cfg(path)
+    return read_file(path) if Path(path).is_file() else stock_cfg(path)
 
 
 def _print(folder: RunFolder, record: RunRecord, seconds: float | None) -> None:

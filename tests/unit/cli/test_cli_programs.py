@@ -1,0 +1,123 @@
+"""The programs themselves: names, versions, help, usage errors, and what they do not import."""
+
+from __future__ import annotations
+
+import importlib
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+from harness.commands import OPERATOR, PET, python
+from harness.launcher import ROOT
+
+from pet import __version__
+
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_program_that_is_installed_exists(name: str) -> None:
+    module, _, function = SCRIPTS[name].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_there_are_the_programs_that_users_are_told_of() -> None:
+    assert set(SCRIPTS) == {"pet", "kubectl-pet", "pet-operator"}
+    assert SCRIPTS["pet"] == SCRIPTS["kubectl-pet"]
+
+
+@pytest.mark.parametrize(("program", "name"), [(PET, "pet"), (OPERATOR, "pet-operator")])
+def test_a_program_says_its_version(program: tuple[str, ...], name: str) -> None:
+    answer = python(*program, "--version")
+    assert (answer.code, answer.out, answer.err) == (0, f"{name} {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["plan ", "run ", "data ", "--version", "on Kubernetes"]),
+        (("plan",), ["-f, --filename FILE", "- reads stdin", "-o, --output <text|json>"]),
+        (("run",), ["-f, --filename FILE", "--local", "--output DIR", "--data DIR", "--set KEY=VALUE", "--fresh"]),
+        (("data",), ["fetch"]),
+        (("data", "fetch"), ["name", "--data DIR"]),
+    ],
+)
+def test_help_names_every_command_and_option(arguments: tuple[str, ...], words: list[str]) -> None:
+    answer = python(*PET, *arguments, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"Usage: {' '.join(['pet', *arguments])} ")
+    assert [word for word in words if word not in answer.out] == []
+
+
+def test_as_a_plug_in_of_kubectl_it_calls_itself_that(tmp_path: Path) -> None:
+    (tmp_path / "kubectl-pet").write_text("from pet_operator.cli.app import main\nmain()\n")
+    answer = python("kubectl-pet", "plan", "--help", folder=tmp_path)
+    assert answer.out.startswith("Usage: kubectl pet plan ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("plan",), "Missing option '-f'"),
+        (("plan", "-f", "-", "-o", "yaml"), "is not one of 'text', 'json'"),
+        (("run", "-f", "-"), "say --local"),
+        (("data", "fetch"), "Missing argument 'name'"),
+    ],
+)
+def test_a_usage_error_goes_to_stderr_with_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
+    answer = python(*PET, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+def test_without_a_command_the_help_is_shown_as_a_usage_error() -> None:
+    answer = python(*PET)
+    assert answer.code == 2
+    assert "Commands:" in answer.out + answer.err
+
+
+def test_a_data_set_that_cannot_be_fetched_by_name_is_invalid_input(tmp_path: Path) -> None:
+    answer = python(*PET, "data", "fetch", "nonsense", "--data", str(tmp_path))
+    assert (answer.code, answer.out) == (78, "")
+    assert "no data set 'nonsense' to fetch; there are: fashion-mnist" in answer.err
+
+
+def test_an_invalid_job_is_not_run_and_all_its_problems_are_named(tmp_path: Path) -> None:
+    text = "apiVersion: pet.dev/v1\nkind: PetTrainingJob\nmetadata: {name: A}\nspec: {nodes: 0}\n"
+    answer = python(*PET, "run", "--local", "-f", "-", stdin=text, folder=tmp_path)
+    assert (answer.code, answer.out) == (78, "")
+    for field in ("metadata.name", "spec.cfg", "spec.nodes"):
+        assert f"error  {field}: " in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_beside_the_job_that_cannot_be_read_is_invalid(tmp_path: Path) -> None:
+    (tmp_path / "cfgs/tasks/cls").mkdir(parents=True)
+    (tmp_path / "cfgs/tasks/cls/a.yaml").write_bytes(b"\xff\xfe")
+    text = "apiVersion: pet.dev/v1\nkind: PetTrainingJob\nmetadata: {name: a}\nspec: {cfg: cfgs/tasks/cls/a.yaml}\n"
+    answer = python(*PET, "run", "--local", "-f", "-", stdin=text, folder=tmp_path)
+    assert (answer.code, answer.out) == (78, "")
+    assert answer.err.startswith("error  cfgs/tasks/cls/a.yaml: cannot be read: ")
+
+
+def test_the_operator_says_that_it_is_not_built_and_what_to_do_instead() -> None:
+    answer = python(*OPERATOR)
+    assert (answer.code, answer.out) == (2, "")
+    assert "has no controller yet" in answer.err
+    assert "pet run --local -f job.yaml" in answer.err
+
+
+def test_the_command_line_needs_no_torch() -> None:
+    program = (
+        "import sys, pet_operator.cli.app, pet_operator.main\n"
+        "print(sorted({'torch', 'torchvision', 'numpy', 'kubernetes', 'kopf'} & set(sys.modules)))"
+    )
+    assert python("-c", program).out == "[]\n"
+
+
+def test_the_folder_of_the_operator_does_not_hide_the_module_of_the_standard_library() -> None:
+    answer = python("-c", "import operator; print(operator.__file__)", folder=ROOT)
+    assert answer.out == f"{Path(sysconfig.get_path('stdlib')) / 'operator.py'}\n"
+    assert not (ROOT / "operator/__init__.py").exists()
