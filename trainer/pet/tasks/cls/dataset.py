@@ -43,7 +43,7 @@ class ClassificationDataset(Dataset[Sample]):
         number = index - (self._ends[place - 1] if place else 0)
         try:
             return self._transform(self._with_channels(part.image(number))), part.label(number), index
-        except (RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # decoders and transforms raise what they like
             raise SampleError(f"sample {index} of {self.name}, {part.where(number)}: {error}") from error
 
     def _with_channels(self, image: Tensor) -> Tensor:
@@ -65,9 +65,10 @@ def build_dataset(cfg: Config, is_train: bool) -> ClassificationDataset:
     names: Sequence[str] = cfg.TRAIN.DATASETS if is_train else cfg.TEST.DATASETS
     problems: list[Problem] = []
     parts: list[Samples] = []
+    root = JobEnvironment.from_environ(os.environ).data_dir
     for name in names:
         try:
-            entry = resolve(name, JobEnvironment.from_environ(os.environ).data_dir, key)
+            entry = resolve(name, root, key)
             _check_type(entry, cfg.DATA.DATASET_TYPE)
             parts.append(open_samples(entry))
         except ConfigError as error:
