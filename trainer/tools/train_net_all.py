@@ -1,6 +1,6 @@
 """Train what a configuration describes: picks its training script and runs it on every device of this machine.
 
-python tools/train_net_all.py --cfg cfgs/tasks/cls/fashion-mnist/slim_resnet_1x.yaml SOLVER.OPTIMIZER.BASE_LR 0.05
+python tools/train_net_all.py --cfg cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml SOLVER.OPTIMIZER.BASE_LR 0.1
 """
 
 from __future__ import annotations
