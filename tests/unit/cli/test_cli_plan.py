@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from harness.commands import PET, Answer, python
+from harness.commands import PET, Answer, pet, python
 from harness.launcher import ROOT
 
 SCRIPT = "tools/tasks/cls/train_net.py"
@@ -98,7 +98,7 @@ CASES = [
 
 def plan(*jobs: Job, options: tuple[str, ...] = ()) -> Answer:
     """`pet plan` of these jobs, from stdin."""
-    return python(*PET, "plan", "-f", "-", *options, stdin=yaml.safe_dump_all(jobs))
+    return pet("plan", "-f", "-", *options, stdin=yaml.safe_dump_all(jobs))
 
 
 def results(answer: Answer) -> list[dict[str, Any]]:
@@ -138,6 +138,12 @@ def test_an_invalid_job_is_refused_with_all_that_is_wrong_as_json(faults: list[F
         assert set(problem) == {"field", "message"}
         assert fault.wrong in problem["message"]
         assert fault.remedy in problem["message"]
+
+
+@pytest.mark.parametrize("options", [(), ("-o", "json")])
+def test_the_installed_program_answers_the_same(options: tuple[str, ...]) -> None:
+    jobs = [job(), broken(FAULTS)]
+    assert python(*PET, "plan", "-f", "-", *options, stdin=yaml.safe_dump_all(jobs)) == plan(*jobs, options=options)
 
 
 def test_a_script_of_pets_that_is_not_built_is_refused_with_those_that_are() -> None:
@@ -213,16 +219,17 @@ def test_every_job_of_a_file_is_answered_and_one_bad_one_decides_the_exit_code()
     assert results(answer)[2]["problems"][0]["field"] == "kind"
 
 
-def test_several_files_are_answered_in_their_order(tmp_path: Path) -> None:
+def test_several_files_are_answered_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(job(name)))
-    answer = python(*PET, "plan", "-f", "two.yaml", "--filename", "one.yaml", folder=tmp_path)
+    answer = pet("plan", "-f", "two.yaml", "--filename", "one.yaml")
     assert answer.code == 0
     assert [line for line in answer.out.splitlines() if line.endswith(": valid")] == ["two: valid", "one: valid"]
 
 
 def test_the_sample_is_valid() -> None:
-    assert python(*PET, "plan", "-f", "crds/samples/fashion-mnist.yaml", folder=ROOT).code == 0
+    assert pet("plan", "-f", str(ROOT / "crds/samples/fashion-mnist.yaml")).code == 0
 
 
 @pytest.mark.parametrize(
@@ -234,18 +241,21 @@ def test_the_sample_is_valid() -> None:
     ],
 )
 def test_a_file_without_a_job_is_invalid(content: str, message: str) -> None:
-    answer = python(*PET, "plan", "-f", "-", stdin=content)
+    answer = pet("plan", "-f", "-", stdin=content)
     assert answer.code == 78
     assert answer.out.startswith("(no name): invalid, 1 problem\n  error    ")
     assert message in answer.out
 
 
-def test_a_file_that_cannot_be_read_is_a_usage_error_before_anything_is_answered(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_usage_error_before_anything_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "good.yaml").write_text(yaml.safe_dump(job()))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
     (tmp_path / "folder.yaml").mkdir()
     for name, reason in (("none.yaml", "No such file"), ("binary.yaml", "can't decode"), ("folder.yaml", "directory")):
-        answer = python(*PET, "plan", "-f", "good.yaml", "-f", name, folder=tmp_path)
+        answer = pet("plan", "-f", "good.yaml", "-f", name)
         assert (answer.code, answer.out) == (2, "")
         assert f"{name} cannot be read: " in answer.err
         assert reason in answer.err

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from harness.commands import OPERATOR, PET, python
+from harness.commands import OPERATOR, PET, pet, python
 from harness.launcher import ROOT
 
 from pet import __version__
@@ -44,7 +44,7 @@ def test_a_program_says_its_version(program: tuple[str, ...], name: str) -> None
     ],
 )
 def test_help_names_every_command_and_option(arguments: tuple[str, ...], words: list[str]) -> None:
-    answer = python(*PET, *arguments, "--help")
+    answer = pet(*arguments, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"Usage: {' '.join(['pet', *arguments])} ")
     assert [word for word in words if word not in answer.out] == []
@@ -67,13 +67,13 @@ def test_as_a_plug_in_of_kubectl_it_calls_itself_that(tmp_path: Path) -> None:
     ],
 )
 def test_a_usage_error_goes_to_stderr_with_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
-    answer = python(*PET, *arguments)
+    answer = pet(*arguments)
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.err
 
 
 def test_without_a_command_the_help_is_shown_as_a_usage_error() -> None:
-    answer = python(*PET)
+    answer = pet()
     assert answer.code == 2
     assert "Commands:" in answer.out + answer.err
 
