@@ -10,7 +10,13 @@ from harness.toy import toy_config
 from torch.utils.data import get_worker_info
 
 from pet.config import Config, ConfigError
-from pet.engine.loader import TrainLoader, make_test_data_loader, make_train_data_loader, set_run_length
+from pet.engine.loader import (
+    SeededCollate,
+    TrainLoader,
+    make_test_data_loader,
+    make_train_data_loader,
+    set_run_length,
+)
 
 SIZE, BATCH = 20, 6  # three whole batches and a rest of two in an epoch
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -85,6 +91,13 @@ def test_loading_draws_nothing_from_the_generator_of_the_model(workers: int) -> 
 def _mix(samples: list[Any]) -> Any:
     values, indices = torch.utils.data.default_collate(samples)
     return values + torch.rand(1), indices
+
+
+def test_a_collate_that_draws_depends_on_all_samples_of_the_batch() -> None:
+    draw = SeededCollate(lambda samples: torch.rand(1).item(), seed=0)
+    one, other = [(0.5, 3), (0.5, 5)], [(0.5, 3), (0.5, 7)]  # two epochs may begin with the same sample
+    assert draw(one) == draw(one)
+    assert draw(one) != draw(other)
 
 
 def test_a_collate_that_draws_gives_the_same_in_a_worker() -> None:

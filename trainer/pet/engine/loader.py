@@ -55,7 +55,7 @@ class SeededDataset(torch.utils.data.Dataset[Any]):
 
 
 class SeededCollate:
-    """Collates a batch with the generator seeded by its first sample: for augmentation that mixes samples.
+    """Collates a batch with the generator seeded by which samples are in it: for augmentation that mixes samples.
 
     A sample is a tuple whose last item is its index in the data set.
     """
@@ -66,7 +66,7 @@ class SeededCollate:
 
     def __call__(self, samples: list[Any]) -> Any:
         state = torch.get_rng_state()
-        torch.default_generator.manual_seed(mix(self.seed, len(samples), int(samples[0][-1])))
+        torch.default_generator.manual_seed(mix(self.seed, *(int(sample[-1]) for sample in samples)))
         try:
             return self.collate(samples)
         finally:
