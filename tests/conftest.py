@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.training import Training
 
 from pet.data.fetch import fetch
 
@@ -19,6 +20,18 @@ def fashion_mnist() -> Path:
     """A data root with the real Fashion-MNIST, fetched once per machine."""
     fetch("fashion-mnist", CACHE)
     return CACHE
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Training]:
+    """The same training without a fault, by number of ranks: what interrupted ones are compared with."""
+    trainings = {}
+    for ranks in (1, 2):
+        training = Training(tmp_path_factory.mktemp(f"uninterrupted-{ranks}"), fashion_mnist, ranks=ranks)
+        code, output = training.run()
+        assert code == 0, output
+        trainings[ranks] = training
+    return trainings
 
 
 @pytest.fixture

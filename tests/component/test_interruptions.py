@@ -19,18 +19,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Training]:
-    """The same training without a fault, by number of ranks."""
-    trainings = {}
-    for ranks in (1, 2):
-        training = Training(tmp_path_factory.mktemp(f"uninterrupted-{ranks}"), fashion_mnist, ranks=ranks)
-        code, output = training.run()
-        assert code == 0, output
-        trainings[ranks] = training
-    return trainings
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_goes_on_bit_for_bit(
     case: Case, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]

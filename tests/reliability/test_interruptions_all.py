@@ -14,19 +14,7 @@ REPETITIONS = 20
 SEED = int(os.environ.get("PET_TEST_SEED", random.randrange(2**32)))
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Training]:
-    print(f"\nPET_TEST_SEED={SEED}")
-    trainings = {}
-    for ranks in (1, 2):
-        training = Training(tmp_path_factory.mktemp(f"uninterrupted-{ranks}"), fashion_mnist, ranks=ranks)
-        code, output = training.run()
-        assert code == 0, output
-        trainings[ranks] = training
-    return trainings
-
-
-@pytest.mark.parametrize(("number", "case"), enumerate(cases(SEED, REPETITIONS)), ids=str)
+@pytest.mark.parametrize(("number", "case"), list(enumerate(cases(SEED, REPETITIONS))), ids=str)
 def test_goes_on_bit_for_bit(
     number: int, case: Case, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
 ) -> None:
