@@ -6,13 +6,13 @@ Nothing here grows with the iteration: a history keeps a ring of its newest valu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pet.engine.metrics import StepMetrics
+import torch
 
 RING = 128  # values kept per name: more than any log period averages over
 SAVED = 20  # of them in a checkpoint: what Pet's medians are taken over
@@ -75,6 +75,16 @@ class History:
     def _newest(self, window: int) -> list[float]:
         values = list(self._ring)
         return values[-window:]
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already."""
+
+    iteration: int
+    device_names: tuple[str, ...]
+    values: torch.Tensor | None
+    host: Mapping[str, float]
 
 
 class EventStorage:

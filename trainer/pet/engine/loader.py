@@ -179,6 +179,8 @@ def _loader(
 
 def end_workers() -> None:
     """End every worker of this process. They do not listen to SIGTERM, which Python would wait for at its end."""
+    # torch's handler would raise in whatever line the process is at when a worker is killed.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 
 from pet.engine.distributed import get_world_size, peer_errors
-from pet.engine.events import EventStorage
+from pet.engine.events import EventStorage, StepMetrics
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
@@ -31,16 +30,6 @@ class NonFiniteLoss(ArithmeticError):
         )
         self.iteration = iteration
         self.term = term
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already."""
-
-    iteration: int
-    device_names: tuple[str, ...]
-    values: torch.Tensor | None
-    host: Mapping[str, float]
 
 
 def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from pet.config.errors import ConfigError
 from pet.data.catalogue import FILE_SETS, find_file
 from pet.data.fetch.errors import FetchError, SourceError
+from pet.data.fetch.folder import alone_in, staging_in
 from pet.data.fetch.registry import DATASETS, RemoteDataset, RemoteFile
 from pet.data.fetch.sources import SOURCES, Source
-from pet.data.fetch.workplace import alone_in, staging_in
 
 
 def fetch(name: str, root: str | Path, *, report: Callable[[str], None] = print) -> Path:
