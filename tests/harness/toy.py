@@ -91,6 +91,7 @@ class Toy:
     hooks: Sequence[Any] = ()
     last_hooks: Callable[[Session, TrainLoader], Iterable[Any]] = lambda session, loader: ()
     environment: JobEnvironment | None = None
+    session: Session | None = None  # None: one of its own
 
     @property
     def checkpoints(self) -> Path:
@@ -109,7 +110,7 @@ class Toy:
     def build(self) -> TrainLoop:
         """From the session to the loop, in the order of the training scripts."""
         cfg = self.cfg.clone()
-        session = toy_session(self.folder / "run")
+        session = self.session or toy_session(self.folder / "run")
         device = session.start(cfg)
         model = self.model()
         checkpointer = CheckPointer(

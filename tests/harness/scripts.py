@@ -1,0 +1,87 @@
+"""Runs small training scripts as a rank: a process of their own, through the engine's entry, to their exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import active_children, set_start_method
+from pathlib import Path
+
+from harness.hooks import Bad
+from harness.launcher import alive, eventually
+from harness.ranks import context
+from harness.toy import short_toy
+from pet.config import ConfigError
+from pet.engine.entry import run
+from pet.engine.errors import CheckpointUnusable, Fenced, PeerLost, StopRequested
+from pet.engine.loader import end_workers
+from pet.engine.metrics import NonFiniteLoss
+from pet.engine.session import Session
+from pet.runfiles.failure import Failure, read_failure
+from pet.runfiles.heartbeat import Heartbeat, read_heartbeat
+
+TIMEOUT = 120  # seconds; a bound against hanging, not an expectation
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "config": lambda: ConfigError.of("TRAIN.BATCH_SIZE", "is odd"),
+    "value": lambda: ValueError("oh"),
+    "loss": lambda: NonFiniteLoss(7, "cls_loss", float("nan")),
+    "peer": lambda: PeerLost("Connection closed by peer"),
+    "unusable": lambda: CheckpointUnusable("none verifies"),
+    "fenced": lambda: Fenced("a newer attempt owns the folder"),
+    "stop": lambda: StopRequested("stop requested, saved at iteration 4"),
+    "interrupt": KeyboardInterrupt,
+    "exit": lambda: SystemExit(3),
+}
+
+
+def main(args: Namespace, session: Session) -> None:
+    """Fail as the first option says, or train with a worker and fail in the third step, or end a worker at work."""
+    what, *_ = [*args.opts, "nothing"]
+    if what in ERRORS:
+        raise ERRORS[what]()
+    if what == "end-workers":
+        batches = iter(short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, session=session).build().loader)
+        next(batches)
+        workers = active_children()
+        end_workers()
+        eventually(lambda: not any(alive(worker.pid) for worker in workers if worker.pid), "the end of the workers")
+        signal.raise_signal(signal.SIGCHLD)  # at the latest now torch finds out how it died
+    if what.startswith("training-"):
+        hooks = [Bad(3, ERRORS[what.removeprefix("training-")]())]
+        short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, hooks=hooks, session=session).run()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a script ended, and what it left."""
+
+    code: int
+    output: str
+    failure: Failure | None
+    heartbeat: Heartbeat | None
+
+
+def run_script(folder: Path, *argv: str) -> Ended:
+    """Run `main` with a command line."""
+    process = context.Process(target=_rank, args=(folder, argv, sys.path))
+    process.start()
+    process.join(TIMEOUT)
+    assert process.exitcode is not None, "the script never ended"
+    directory = folder / "run"
+    return Ended(process.exitcode, (folder / "output").read_text(), read_failure(directory / "failure-0.json"),
+                 read_heartbeat(directory / "heartbeat-0"))  # fmt: skip
+
+
+def _rank(folder: Path, argv: Sequence[str], path: list[str]) -> None:
+    sys.path[:] = path
+    set_start_method("fork", force=True)  # for loader workers, as in a rank; this process inherited another one
+    os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", PETJOB_RUN_DIR=str(folder / "run"), PETJOB_ATTEMPT="4")
+    output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    run(main, "tools/tasks/toy/train_net.py", argv)

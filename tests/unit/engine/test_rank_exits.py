@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness.scripts import run_script
+
+from pet.runfiles.heartbeat import Section
+
+CFG = "--cfg=cfgs/tasks/toy/toy.yaml"
+
+
+def test_a_script_that_returns_has_succeeded(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "--local_rank=0")
+    assert (ended.code, ended.output, ended.failure) == (0, "", None)
+    assert ended.heartbeat is not None
+    assert ended.heartbeat.section is Section.DONE
+
+
+@pytest.mark.parametrize(("error", "code", "exit_class", "type_"), [
+    ("config", 78, "ConfigError", "ConfigError"),
+    ("value", 1, "AppError", "ValueError"),
+    ("loss", 1, "AppError", "NonFiniteLoss"),
+    ("peer", 75, "PeerLost", "PeerLost"),
+    ("unusable", 80, "CheckpointUnusable", "CheckpointUnusable"),
+    ("fenced", 93, "NoRestart", "Fenced"),
+    ("interrupt", 1, "AppError", "KeyboardInterrupt"),
+    ("exit", 1, "AppError", "SystemExit"),
+])  # fmt: skip
+def test_an_error_ends_the_rank_with_the_code_of_its_class(
+    tmp_path: Path, error: str, code: int, exit_class: str, type_: str
+) -> None:
+    ended = run_script(tmp_path, CFG, error)
+    assert ended.code == code, ended.output
+    failure = ended.failure
+    assert failure is not None
+    assert (failure.exit_code, failure.exit_class, failure.type) == (code, exit_class, type_)
+    assert (failure.attempt, failure.rank, failure.iteration) == (4, 0, None)
+    assert "raise ERRORS[what]()" in failure.traceback
+
+
+def test_a_stop_is_no_failure(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "stop")
+    assert (ended.code, ended.failure) == (143, None)
+    assert ended.heartbeat is not None
+    assert ended.heartbeat.section is Section.DONE
+
+
+def test_a_configuration_error_is_told_without_a_traceback(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "config")
+    assert ended.output == "TRAIN.BATCH_SIZE: is odd\n"
+
+
+@pytest.mark.parametrize("argv", [(), (CFG, "--gpus", "2"), (CFG, "--local_rank=first")])
+def test_a_usage_error_is_a_configuration_error(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    # The 2 of argparse would be restarted.
+    ended = run_script(tmp_path, *argv)
+    assert ended.code == 78, ended.output
+    assert ended.failure is not None
+    assert ended.failure.message.startswith("command line: ")
+
+
+def test_the_end_of_a_worker_at_work_is_no_error(tmp_path: Path) -> None:
+    # torch watches its workers, and raises in whatever line the rank is at when one of them is killed.
+    ended = run_script(tmp_path, CFG, "end-workers")
+    assert ended.code == 0, ended.output
+
+
+@pytest.mark.parametrize(("error", "code"), [("value", 1), ("config", 78), ("peer", 75), ("stop", 143)])
+def test_workers_that_are_still_loading_do_not_change_the_end(tmp_path: Path, error: str, code: int) -> None:
+    ended = run_script(tmp_path, CFG, f"training-{error}")
+    assert ended.code == code, ended.output
+    assert "DataLoader worker" not in ended.output
+    if ended.failure is not None:
+        assert ended.failure.iteration == 3
