@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ def main(args: Namespace, session: Session) -> None:
         workers = active_children()
         end_workers()
         eventually(lambda: not any(alive(worker.pid) for worker in workers if worker.pid), "the end of the workers")
-        signal.raise_signal(signal.SIGCHLD)  # at the latest now torch finds out how it died
+        for _ in range(2):  # at the latest now torch's handler runs, and finds out how they died
+            signal.raise_signal(signal.SIGCHLD)
+            time.sleep(0.01)
     if what.startswith("training-"):
         hooks = [Bad(3, ERRORS[what.removeprefix("training-")]())]
         short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, hooks=hooks, session=session).run()
