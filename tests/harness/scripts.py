@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -13,7 +12,6 @@ from multiprocessing import active_children, set_start_method
 from pathlib import Path
 
 from harness.hooks import Bad
-from harness.launcher import alive, eventually
 from harness.ranks import context
 from harness.toy import short_toy
 from pet.config import ConfigError
@@ -50,10 +48,10 @@ def main(args: Namespace, session: Session) -> None:
         next(batches)
         workers = active_children()
         end_workers()
-        eventually(lambda: not any(alive(worker.pid) for worker in workers if worker.pid), "the end of the workers")
-        for _ in range(2):  # at the latest now torch's handler runs, and finds out how they died
-            signal.raise_signal(signal.SIGCHLD)
-            time.sleep(0.01)
+        for worker in workers:
+            assert worker.pid is not None
+            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # leaves it to torch to find out how it died
+        time.sleep(0.01)  # a line to raise in
     if what.startswith("training-"):
         hooks = [Bad(3, ERRORS[what.removeprefix("training-")]())]
         short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, hooks=hooks, session=session).run()
