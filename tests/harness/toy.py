@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -74,8 +75,8 @@ def toy_config(*overrides: Any) -> Config:
 
 def toy_session(run_dir: Path) -> Session:
     """A session whose files lie in `run_dir`."""
-    os.environ["PETJOB_RUN_DIR"] = str(run_dir)
-    return open_session("tools/tasks/toy/train_net.py")
+    with patch.dict(os.environ, PETJOB_RUN_DIR=str(run_dir)):
+        return open_session("tools/tasks/toy/train_net.py")
 
 
 @dataclass

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import statistics
 
 import pytest
@@ -29,6 +30,30 @@ def test_a_history_keeps_a_bounded_number_of_values_and_the_mean_of_all() -> Non
         history.put(float(value))
     assert history.global_avg == pytest.approx(4999.5)
     assert history.avg(10_000) == pytest.approx(statistics.fmean(range(10_000 - RING, 10_000)))
+
+
+def test_what_a_checkpoint_keeps_of_the_numbers_does_not_grow_with_the_run() -> None:
+    # MMEngine copies its whole history into each checkpoint.
+    def size(steps: int) -> int:
+        storage = EventStorage()
+        for _ in range(steps):
+            storage.put_scalar("loss", 0.5)
+        return len(json.dumps(storage.state_dict()))
+
+    assert size(300_000) - size(100) < 10  # digits of the sum and the count
+
+
+def test_a_storage_that_was_restored_shows_the_same_numbers_but_the_clocks() -> None:
+    storage, restored = EventStorage(), EventStorage()
+    for step in range(50):
+        storage.put_scalars(loss=step / 3, time=1.0, data_time=0.5)
+        storage.put_scalar("lr", step / 7, smoothing_hint=False)
+    restored.load_state_dict(json.loads(json.dumps(storage.state_dict())))
+    assert restored.smoothing_hints() == {"loss": True, "lr": False}
+    assert restored.latest_with_smoothing_hint(20) == {
+        name: value for name, value in storage.latest_with_smoothing_hint(20).items() if name in ("loss", "lr")
+    }
+    assert restored.history("loss").global_avg == storage.history("loss").global_avg
 
 
 def test_the_innermost_storage_is_the_one_that_hooks_find() -> None:

@@ -177,12 +177,11 @@ class TrainLoop:
         self.optimizer.step()
 
         self.iteration = self.session.iteration = storage.iter
+        numbers: dict[str, torch.Tensor | float] = {"data_time": data_time}
         if self._metrics_on:
             norms = {} if norm is None else {"grad_norm": norm}
-            write_metrics(
-                {**outputs["losses"], **outputs["metrics"], **norms, "total_loss": loss, "data_time": data_time},
-                storage,
-            )
+            numbers |= {**outputs["losses"], **outputs["metrics"], **norms, "total_loss": loss}
+        write_metrics(numbers, storage)
         heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
 
     def _maybe_stop(self, storage: EventStorage) -> None:

@@ -59,10 +59,8 @@ class CommonMetricPrinter(EventWriter):
         return _row(parts)
 
     def _times(self, storage: EventStorage) -> str:
-        parts = [f"max_mem: {_peak_memory_mib()}M", f"iter_time: {storage.history('time').global_avg:.4f}"]
-        if "data_time" in storage.histories():
-            parts.append(f"data_time: {storage.history('data_time').avg(WINDOW):.4f}")
-        return _row(parts)
+        iter_time, data_time = storage.history("time").global_avg, storage.history("data_time").avg(WINDOW)
+        return _row([f"max_mem: {_peak_memory_mib()}M", f"iter_time: {iter_time:.4f}", f"data_time: {data_time:.4f}"])
 
 
 class JSONWriter(EventWriter):

@@ -19,7 +19,7 @@ COLLECT_EVERY = 50  # steps
 
 
 class IterationTimer(TrainHook):
-    """Puts `time`, the seconds of a step without the time of other hooks, and reports the speed at the end.
+    """Puts `time`, the seconds of a step without what other hooks do after it, and reports the speed at the end.
 
     The first `warmup_iter` steps are left out of the reported count and time alike, unless `ignore_warmup_time` is
     False: then both keep them.
