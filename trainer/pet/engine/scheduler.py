@@ -44,6 +44,8 @@ class LearningRateScheduler:
         self.info: dict[str, float] = {"best_acc": 0.0, "best_epoch": 0, "cur_acc": 0.0, "cur_epoch": 0}
         # Not from the groups once a state was loaded: that holds the rates of the run it was saved in.
         self.base_lrs = list(getattr(optimizer, "base_lrs", None) or [group["lr"] for group in optimizer.param_groups])
+        # All rates move by one factor, so the most common one stays so.
+        self.shown_group = self._most_common()
         self._warn_of_jump()
         self._apply()
 
@@ -65,10 +67,7 @@ class LearningRateScheduler:
     @property
     def lr(self) -> float:
         """The rate that is shown: that of most parameters, the first of them in a tie."""
-        counts: dict[float, int] = {}
-        for group in self.optimizer.param_groups:
-            counts[group["lr"]] = counts.get(group["lr"], 0) + len(group["params"])
-        return float(max(counts, key=lambda rate: counts[rate]))
+        return float(self.optimizer.param_groups[self.shown_group]["lr"])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer. Only `iteration` and `info` are read back: the curve is the config's."""
@@ -84,6 +83,13 @@ class LearningRateScheduler:
         factor = self.factor(self.iteration - 1)
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr * factor
+
+    def _most_common(self) -> int:
+        """The first group that has the rate of most parameters."""
+        counts: dict[float, int] = {}
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            counts[base_lr] = counts.get(base_lr, 0) + len(group["params"])
+        return self.base_lrs.index(max(counts, key=lambda rate: counts[rate]))
 
     def _jumps_at(self, iteration: int) -> bool:
         """Whether the curve has a step here. Where it is smooth, each iteration changes the rate: nothing to log."""
