@@ -26,14 +26,14 @@ _NOT_USABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, 
 
 
 @contextmanager
-def usable(path: str) -> Iterator[None]:
-    """Turn an OSError that says that `path` cannot be a checkpoint folder into a ConfigError; others pass."""
+def usable(path: str, field: str = "MISC.CKPT") -> Iterator[None]:
+    """Turn an OSError that says that `path` cannot be a folder of ours into a ConfigError on `field`; others pass."""
     try:
         yield
     except OSError as error:
         if error.errno not in _NOT_USABLE:
             raise
         raise ConfigError.of(
-            "MISC.CKPT",
-            f"{path!r} cannot be used as checkpoint folder ({error}): give a folder that this process may write to",
+            field,
+            f"{path!r} cannot be used ({error}): give a folder that this process may write to",
         ) from error

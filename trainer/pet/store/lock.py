@@ -1,4 +1,4 @@
-"""One launcher per checkpoint folder: an advisory lock that ends with the process that holds it."""
+"""One process per folder: an advisory lock that ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 class FolderLock:
     """Holds `<path>/.lock` from `acquire`, or from entering a `with` block, until `release` or the end of the process.
 
-    Child processes do not inherit it. The folder is made if need be.
+    Child processes do not inherit it. The folder is made if need be. `field` is what the user named the folder by.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, field: str = "MISC.CKPT") -> None:
         self.path = os.fspath(path)
+        self.field = field
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises ConfigError naming the holder if another process has it."""
-        with usable(self.path):
+        with usable(self.path, self.field):
             make_directory(self.path)
             descriptor = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -42,8 +43,8 @@ class FolderLock:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             os.close(descriptor)
             raise ConfigError.of(
-                "MISC.CKPT",
-                f"checkpoint folder {self.path!r} is in use by {holder}: wait for it to end or give another folder",
+                self.field,
+                f"folder {self.path!r} is in use by {holder}: wait for it to end or give another folder",
             ) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:

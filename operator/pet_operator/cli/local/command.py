@@ -13,6 +13,7 @@ from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
 from pet.config.node import read_file
+from pet.store.lock import FolderLock
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, RunRecord, fresh
 from pet_operator.cli.local.progress import short_duration
@@ -45,9 +46,10 @@ def run(
     job = read_one(file, set_ or [])
     path = output or Path("runs") / job.name
     folder = RunFolder(fresh(path) if new else path)
-    record = folder.open(job.name, job.spec.hash)
-    began, again = time.monotonic(), record.phase == "Succeeded"
-    code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)
+    with FolderLock(folder.path, field="--output"):
+        record = folder.open(job.name, job.spec.hash)
+        began, again = time.monotonic(), record.phase == "Succeeded"
+        code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)
     if form is Format.JSON:
         print_json(record.result)
     else:
