@@ -74,8 +74,8 @@ class Desk:
         return "job.yaml"
 
     @contextmanager
-    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """`pet run` in the foreground of a terminal of its own: a process group."""
+    def start(self, *arguments: str, output: int | None = None) -> Iterator[subprocess.Popen[str]]:
+        """`pet run` in the foreground of a terminal of its own; `output`: a descriptor for all that it says."""
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("PETJOB_", "PET_"))},
             "OMP_NUM_THREADS": "1",
@@ -85,7 +85,8 @@ class Desk:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pet_operator.cli.app", "run", "-f", "job.yaml", "--data", str(self.data),
                  *arguments],
-                cwd=self.folder, env=environ, text=True, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                cwd=self.folder, env=environ, text=True, stdin=subprocess.DEVNULL,
+                stdout=out if output is None else output, stderr=err if output is None else output,
                 start_new_session=True,
             )  # fmt: skip
         try:
@@ -355,3 +356,19 @@ def test_launchers_stop_with_a_checkpoint_when_the_program_dies(desk: Desk) -> N
         eventually(termination.exists, "the launcher ends")
     message = json.loads(termination.read_text())
     assert (message["class"], message["savedIteration"]) == ("Preempted", message["iteration"])
+
+
+def test_training_goes_on_when_nobody_reads_what_it_says_any_more(desk: Desk) -> None:
+    desk.gate(before=2)
+    desk.write()
+    reading, writing = os.pipe()
+    with desk.start("--local", output=writing) as process:
+        os.close(writing)
+        with open(reading, encoding="utf-8") as pipe:
+            assert "small" in pipe.readline()
+        desk.open("before-2")
+        process.wait(TIMEOUT)
+    run = desk.folder / "runs" / "small"
+    assert json.loads((run / "run.json").read_text())["phase"] == "Succeeded"
+    assert (run / "checkpoints" / f"model_iter{STEPS}.pth").exists()
+    assert "Overall training speed" in (run / "logs" / "node-0.log").read_text()

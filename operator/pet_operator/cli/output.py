@@ -46,6 +46,14 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
+class Listener(Console):
+    """A console whose reader may go away (`pet run | head`) without ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing any more."""
+        self.quiet = True
+
+
 def print_json(result: dict[str, Any]) -> None:
     """One result as one line of JSON, in ASCII: any terminal and any pipe takes it."""
     print(json.dumps(result))

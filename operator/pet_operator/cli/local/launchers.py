@@ -86,10 +86,17 @@ class Launchers:
         return environ
 
     def _read(self, index: int, process: subprocess.Popen[str]) -> None:
+        """To the end of the output, whatever becomes of it here: a pipe that nobody reads would stop the training."""
         assert process.stdout is not None
-        with (self.logs / f"node-{index}.log").open("a", encoding="utf-8") as log:
+        kept = True
+        with (self.logs / f"node-{index}.log").open("ab", buffering=0) as log:
             for line in process.stdout:
-                log.write(line)
+                try:
+                    if kept:
+                        log.write(line.encode())
+                except OSError as error:
+                    kept = False
+                    self.show(index, f"pet: this output is not written to {log.name} any more: {error}")
                 self.show(index, line.rstrip("\n"))
 
 

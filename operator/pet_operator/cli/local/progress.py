@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from pet_operator.cli.output import console
+from pet_operator.cli.output import Listener
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
@@ -22,7 +22,7 @@ class Display:
 
     def __init__(self, *, nodes: int, verbose: bool) -> None:
         """`verbose` keeps the rows of numbers on a terminal too."""
-        self.console = console(stderr=True)
+        self.console = Listener(stderr=True, soft_wrap=True, highlight=False)
         self.nodes = nodes
         self.verbose = verbose
         self._live = Progress(
