@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any, Self
@@ -102,5 +102,5 @@ def _get(port: int) -> dict[str, Any] | None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
             status: dict[str, Any] = json.load(reply)
             return status
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return None  # not up yet, or on its way out
+    except (OSError, http.client.HTTPException, ValueError):
+        return None  # not up yet, or on its way out, perhaps in the middle of a reply
