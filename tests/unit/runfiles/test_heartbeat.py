@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from harness.busy import TIMEOUT, beat, writing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pet.runfiles.heartbeat import HeartbeatWriter, Section, read_heartbeat
 
 READS = 20_000
-TIMEOUT = 60.0  # seconds; a bound against hanging, not an expectation
 
 
 def writer(path: Path, **changes: int) -> HeartbeatWriter:
@@ -78,45 +75,20 @@ def test_half_a_record_is_never_read(tmp_path_factory: pytest.TempPathFactory, p
     assert (beat.iteration, beat.steps) in {(2, 2), (1, 1)}, "one slot is damaged: the other one counts"
 
 
-def _consistent_steps(path: Path, stop: Any) -> None:
-    """The other process: every record holds one number in four places, and stores follow without a pause."""
-    heart = writer(path)
-    number = 0
-    while not stop.is_set():
-        number += 1
-        heart.step(number, 1.0, 0.5, collective=number)
-
-
 def test_reader_beside_a_busy_writer_sees_whole_records_in_order(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    process = context.Process(target=_consistent_steps, args=(tmp_path / "beat", stop), daemon=True)
-    process.start()
-    try:
-        _wait_until(lambda: getattr(read_heartbeat(tmp_path / "beat"), "steps", 0) > 0)
-        newest, reads, seen, deadline = 0, 0, set(), time.monotonic() + TIMEOUT
+    newest, reads, seen, deadline = 0, 0, set(), time.monotonic() + TIMEOUT
+    with writing(beat, tmp_path / "beat") as process:
         while reads < READS or len(seen) <= 100:
+            assert process.is_alive()
             assert time.monotonic() < deadline, f"{reads} readable records, {len(seen)} of them different"
-            beat = read_heartbeat(tmp_path / "beat")
-            if beat is None:  # the writer lost its processor in the middle of a record
+            found = read_heartbeat(tmp_path / "beat")
+            if found is None or not found.steps:  # not begun, or the writer lost its processor within a record
                 continue
             reads += 1
-            assert beat.iteration == beat.collective == beat.steps == beat.step_seconds == 2 * beat.data_seconds
-            assert beat.iteration >= newest, "never back to an older record"
-            newest = beat.iteration
+            assert found.iteration == found.collective == found.steps == found.step_seconds == 2 * found.data_seconds
+            assert found.iteration >= newest, "never back to an older record"
+            newest = found.iteration
             seen.add(newest)
-    finally:
-        stop.set()
-        process.join(TIMEOUT)
-        process.kill()
-    assert process.exitcode == 0
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.01)
 
 
 def test_full_file_system_is_an_error_at_once_and_not_a_dead_process_later() -> None:

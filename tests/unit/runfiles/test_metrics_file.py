@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from harness.busy import publish, writing
 
 from pet.runfiles.atomic import replace_text
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
 from pet.runfiles.metrics import JobMetrics, read_metrics_file, write_metrics_file
-
-TIMEOUT = 60.0  # seconds; a bound against hanging, not an expectation
 
 
 def full() -> JobMetrics:
@@ -63,21 +60,9 @@ def test_keys_of_a_newer_writer_are_ignored(tmp_path: Path) -> None:
     assert read_metrics_file(path) == full()
 
 
-def _replace_for_ever(path: Path, stop: Any) -> None:
-    number = 0
-    while not stop.is_set():
-        number += 1
-        losses = {f"loss{index}": float(number) for index in range(number % 50)}
-        write_metrics_file(path, JobMetrics(attempt=1, restart=0, world_size=1, iteration=number, losses=losses))
-
-
 def test_reader_beside_a_busy_writer_sees_whole_files_in_order(tmp_path: Path) -> None:
-    path, context = tmp_path / "metrics.json", multiprocessing.get_context("spawn")
-    stop = context.Event()
-    process = context.Process(target=_replace_for_ever, args=(path, stop), daemon=True)
-    process.start()
-    try:
-        newest, seen = 0, set()
+    path, newest, seen = tmp_path / "metrics.json", 0, set()
+    with writing(publish, path) as process:
         while len(seen) < 200:
             assert process.is_alive()
             metrics = read_metrics_file(path)
@@ -88,11 +73,6 @@ def test_reader_beside_a_busy_writer_sees_whole_files_in_order(tmp_path: Path) -
             assert metrics.iteration >= newest
             newest = metrics.iteration
             seen.add(newest)
-    finally:
-        stop.set()
-        process.join(TIMEOUT)
-        process.kill()
-    assert process.exitcode == 0
 
 
 def test_file_that_cannot_be_replaced_stays_as_it_was_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
