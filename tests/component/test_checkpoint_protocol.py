@@ -84,11 +84,11 @@ def test_death_at_any_disk_call_of_a_save_loses_no_committed_checkpoint(
 
 def test_death_at_any_disk_call_of_the_first_start_leaves_nothing_or_a_checkpoint(
         memory_path: Path, states: States) -> None:  # fmt: skip
-    _dying_in_a_save(memory_path, states, "torn", before=(), step=1)
+    assert _dying_in_a_save(memory_path, states, "torn", before=(), step=1) > 20
 
 
 def test_death_in_saving_the_resumed_step_again_loses_nothing(memory_path: Path, states: States) -> None:
-    _dying_in_a_save(memory_path, states, "both lost", before=(1, 2), step=2)
+    assert _dying_in_a_save(memory_path, states, "both lost", before=(1, 2), step=2) > 0
 
 
 def _save_in_place(self: Tenure, draft: Manifest, write: Write) -> Manifest:
