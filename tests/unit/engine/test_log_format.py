@@ -84,6 +84,20 @@ def test_a_second_start_writes_on_into_the_log_of_the_same_attempt(
     assert [line.split("] ")[1] for line in lines] == ["one", "two"]
 
 
+def test_details_go_into_the_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logger(rank=0)
+    logger = logging.getLogger("pet.tools.cls")
+    logger.debug("a large model")
+    path = open_log_file(str(tmp_path))
+    assert path is not None
+    logger.debug("another one")
+    assert "model" not in capsys.readouterr().out
+    assert [line.split("] ")[1] for line in path.read_text().splitlines()] == [
+        "DEBUG: a large model",
+        "DEBUG: another one",
+    ]
+
+
 def test_row_30_a_log_by_hand_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURRENT_TIME", raising=False)
     setup_logger(rank=0)

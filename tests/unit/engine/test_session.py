@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,35 @@ def test_the_checkpoint_folder_gets_the_configuration_that_trained(tmp_path: Pat
     read_back = toy_config()
     read_back.merge_from_text(text)
     assert read_back.SOLVER.OPTIMIZER.BASE_LR == 0.125
+
+
+def test_training_goes_on_where_configuration_and_log_cannot_be_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = short_toy(tmp_path, 3)
+    (training.checkpoints / "toy.yaml").mkdir(parents=True)
+    (training.checkpoints / "log").write_text("")
+    training.run()
+    output = capsys.readouterr().out
+    assert "WARNING: no copy of the configuration is kept: [Errno 21] Is a directory" in output
+    assert "WARNING: the log is not kept in a file: [Errno 17] File exists" in output
+    assert training.files == ["model_iter3.pth"]
+
+
+def test_a_copy_of_the_configuration_that_fails_leaves_the_former_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = short_toy(tmp_path, 3)
+    training.run()
+    copy = training.checkpoints / "toy.yaml"
+    before = copy.read_text()
+
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    training.again(cfg=toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "SOLVER.OPTIMIZER.BASE_LR", 0.5)).build()
+    assert copy.read_text() == before
+    assert [path.name for path in training.checkpoints.glob(".*.tmp")] == []

@@ -65,12 +65,41 @@ def test_row_26_records_of_steps_that_are_done_again_go_and_the_rest_stays(tmp_p
     ]  # fmt: skip
 
 
-def test_a_record_that_was_cut_off_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut_off", [b'{"iteration": 40, "uid": "m', b"\0\0\0\0", b'{"loss": \xc3'])
+def test_a_record_that_was_cut_off_goes(tmp_path: Path, cut_off: bytes) -> None:
     path = tmp_path / "metrics.json"
     write(path, [20])
-    path.write_text(path.read_text() + '{"iteration": 40, "uid": "m')
+    path.write_bytes(path.read_bytes() + cut_off)
     write(path, [40], resumed_from=20)
     assert [record["iteration"] for record in records(path)] == [20, 40]
+
+
+def test_a_whole_record_without_an_end_of_line_stays(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write(path, [20])
+    path.write_text(path.read_text().rstrip("\n"))
+    write(path, [40], resumed_from=20)
+    assert [record["iteration"] for record in records(path)] == [20, 40]
+
+
+def test_lines_that_are_no_records_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    foreign = b'a note\rof mine\n[1, 2]\n\xff\n\n{"uid": "me"}\n{"uid": "me", "iteration": "late"}\n{"iterat\n'
+    write(path, [20])
+    path.write_bytes(foreign + path.read_bytes())
+    write(path, [40], resumed_from=0)
+    assert path.read_bytes().startswith(foreign)
+    assert [
+        record["iteration"] for record in map(json.loads, path.read_bytes().removeprefix(foreign).splitlines())
+    ] == [40]
+
+
+def test_training_goes_on_where_the_numbers_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training = short_toy(tmp_path, 2)
+    (training.checkpoints / "metrics.json").mkdir(parents=True)
+    training.run()
+    assert training.files == ["model_iter2.pth"]
+    assert "WARNING: the numbers are not kept in a file: [Errno 21] Is a directory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(5, [2, 4, 5]), (6, [2, 4, 6])])

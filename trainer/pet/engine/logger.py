@@ -1,4 +1,5 @@
-"""Pet's log: `[mm-dd HH:MM:SS] INFO: …` on standard output, and the same in a file beside the checkpoints."""
+"""Pet's log: `[mm-dd HH:MM:SS] INFO: …` on standard output, and in a file beside the checkpoints, which has details
+(level DEBUG) as well."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ _plain = {"pet_plain": True}
 
 
 def setup_logger(rank: int) -> None:
-    """Log to standard output: everything on rank 0, warnings and up on the others.
+    """Log to standard output: everything but details on rank 0, warnings and up on the others.
 
     Rank 0 also keeps its messages in memory until `open_log_file` says where the file is: nothing may be written into
     a checkpoint folder before it is known to be this job's own.
     """
     root = logging.getLogger(ROOT)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.DEBUG)
     root.propagate = False
     root.handlers.clear()
     stream = logging.StreamHandler(sys.stdout)
@@ -34,7 +35,8 @@ def setup_logger(rank: int) -> None:
 def open_log_file(directory: str) -> Path | None:
     """Write the log, with what was logged so far, to `<directory>/log/train_<CURRENT_TIME>.txt`.
 
-    With an empty directory, where nothing is saved, there is no file and the result is None.
+    With an empty directory, where nothing is saved, there is no file and the result is None. Raises OSError; then the
+    log goes on without a file.
     """
     root = logging.getLogger(ROOT)
     path = None

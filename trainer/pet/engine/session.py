@@ -10,6 +10,9 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +21,7 @@ from pet.config import Config, ConfigError, JobEnvironment
 from pet.engine.distributed import init_process_group
 from pet.engine.logger import open_log_file, setup_logger
 from pet.engine.rng import seed_everything
+from pet.runfiles.atomic import replace_text
 from pet.runfiles.heartbeat import HeartbeatWriter, Section
 from pet.runfiles.metrics import JobMetrics, write_metrics_file
 from pet.runfiles.rundir import RunDirectory
@@ -91,10 +95,11 @@ class Session:
         self.metrics.resumed_from = checkpointer.iteration if checkpointer.resume else None
         self.metrics.checkpoint = checkpointer.resumed
         if self.rank == 0 and checkpointer.directory:
-            open_log_file(checkpointer.directory)
-            name = os.path.basename(cfg_file) or "config.yaml"
-            with open(os.path.join(checkpointer.directory, name), "w", encoding="utf-8") as file:
-                file.write(cfg.dump())
+            with _training_goes_on("the log is not kept in a file"):
+                open_log_file(checkpointer.directory)
+            with _training_goes_on("no copy of the configuration is kept"):
+                name = os.path.basename(cfg_file) or "config.yaml"
+                replace_text(Path(checkpointer.directory, name), cfg.dump())
 
     def enter(self, section: Section) -> None:
         """Tell the launcher what this rank is doing."""
@@ -127,6 +132,15 @@ def current_session() -> Session:
 
 
 _session: Session | None = None
+
+
+@contextmanager
+def _training_goes_on(without: str) -> Iterator[None]:
+    """Around the writing of what training can do without."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s: %s; training goes on", without, error)
 
 
 def _device(name: str, local_rank: int) -> torch.device:

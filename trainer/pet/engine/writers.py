@@ -17,6 +17,7 @@ import torch
 
 from pet.engine.events import EventStorage, get_event_storage
 from pet.engine.logger import clock, log_rows
+from pet.engine.records import drop_records
 from pet.engine.session import Session
 
 WINDOW = 20  # values that a shown median is taken over
@@ -67,10 +68,13 @@ class JSONWriter(EventWriter):
     """One JSON object per window, appended to a file. Each record says which attempt of which job wrote it."""
 
     def __init__(self, path: str | Path, *, uid: str, attempt: int, resumed_from: int) -> None:
-        """Open for appending, and drop this job's own records of steps that are about to be done again."""
+        """Open for appending, and drop this job's own records of steps that are about to be done again.
+
+        Raises OSError.
+        """
         self.identity = {"uid": uid, "attempt": attempt}
         path = Path(path)
-        self.redo_until = _drop_records(path, uid, after=resumed_from) if path.exists() else 0
+        self.redo_until = drop_records(path, uid, after=resumed_from) if path.exists() else 0
         self.file = path.open("a", encoding="utf-8")
 
     def write(self) -> None:
@@ -160,24 +164,3 @@ def _peak_memory_mib() -> int:
         return torch.cuda.max_memory_allocated() // 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // 2**20 if sys.platform == "darwin" else peak // 2**10
-
-
-def _drop_records(path: Path, uid: str, after: int) -> int:
-    """Rewrite the file without this job's records of iterations later than `after`, and without a torn last line.
-
-    Returns the newest iteration among those dropped, 0 if there was none.
-    """
-    kept, newest = [], 0
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue  # the process died while it wrote this line
-        if record.get("uid") == uid and record["iteration"] > after:
-            newest = max(newest, record["iteration"])
-        else:
-            kept.append(line + "\n")
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
-    return newest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from pet.engine.hooks.timing import GarbageCollection, IterationTimer
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session
 from pet.engine.writers import CommonMetricPrinter, EventWriter, JSONWriter, RunFileWriter
+
+logger = logging.getLogger(__name__)
 
 HOOKS: dict[str, type] = {}
 
@@ -118,8 +121,13 @@ def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter
     redo_until = 0
     if checkpointer.directory and cfg.TRAIN.SAVE_AS_JSON:
         path = os.path.join(checkpointer.directory, "metrics.json")
-        records = JSONWriter(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
-        redo_until = records.redo_until
-        writers.append(records)
+        try:
+            records = JSONWriter(
+                path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration
+            )
+            redo_until = records.redo_until
+            writers.append(records)
+        except OSError as error:
+            logger.warning("the numbers are not kept in a file: %s; training goes on", error)
     session.publish()  # what this start goes on from is not to wait for the first window
     return [*writers, RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until)]

@@ -40,7 +40,7 @@ def main(args: Namespace, session: Session) -> None:
 
     # 3. Model.
     model = GeneralizedCNN(cfg)
-    logger.info("%s", model)
+    logger.debug("%s", model)  # into the log file only
 
     # 4. Checkpointer: the newest verified checkpoint, else pre-trained weights, else from scratch.
     checkpointer = CheckPointer(
@@ -58,7 +58,8 @@ def main(args: Namespace, session: Session) -> None:
     # 5. Optimizer.
     optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER).build()
     checkpointer.load_optimizer(optimizer)
-    logger.info("The mismatch keys: %s", checkpointer.mismatch_keys)
+    if checkpointer.mismatch_keys:
+        logger.info("The mismatch keys: %s", checkpointer.mismatch_keys)
 
     # 6. Data.
     loader = make_train_data_loader(
