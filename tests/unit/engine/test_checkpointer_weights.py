@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from harness.runs import JOB, TinyNet, begin, tiny_net, trained
+from harness.stores import overwrite
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -15,6 +16,7 @@ from torch import nn
 from pet.config import ConfigError
 from pet.engine.checkpoint.weights import match_by_suffix
 from pet.engine.checkpointer import CheckPointer
+from pet.engine.errors import CheckpointUnusable
 
 KEYS = list(TinyNet().state_dict())
 
@@ -184,6 +186,16 @@ def test_a_checkpoint_of_ones_own_beats_the_weights(tmp_path: Path) -> None:
     assert (run.checkpointer.resume, run.checkpointer.retrain) == (True, False)
     assert run.checkpointer.iteration == 2
     assert _equal(run.model, saved)
+
+
+def test_weights_that_lost_a_bit_in_a_checkpoint_folder_are_not_used(tmp_path: Path) -> None:
+    trained(tmp_path / "other", 2)
+    path = tmp_path / "other" / "model_iter2.pth"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    overwrite(path, bytes(data))
+    with pytest.raises(CheckpointUnusable, match=r"model_iter2\.pth does not verify: its data has another checksum"):
+        begin(tmp_path / "ckpt", weights_path=str(path))
 
 
 def test_a_resume_into_another_model_lists_every_difference(tmp_path: Path) -> None:

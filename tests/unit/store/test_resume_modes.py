@@ -22,7 +22,7 @@ from harness.stores import (
 
 from pet.config.errors import ConfigError
 from pet.store.errors import CheckpointUnusable
-from pet.store.foreign import select_foreign
+from pet.store.foreign import select_foreign, select_weights
 from pet.store.opening import is_owner
 from pet.store.owner import Identity
 
@@ -146,6 +146,35 @@ def test_another_jobs_file_is_verified_by_its_manifest(tmp_path: Path) -> None:
     overwrite(path, content(10)[:-1] + b"?")
     with pytest.raises(CheckpointUnusable, match="does not verify"):
         select_foreign(str(path), "")
+
+
+@pytest.mark.parametrize("name", ["model_iter20.pth", "model_latest.pth", "model_epoch1-88.00.pth"])
+def test_weights_from_a_checkpoint_folder_are_verified_by_their_manifest(tmp_path: Path, name: str) -> None:
+    _filled(tmp_path)
+    path = tmp_path / name
+    assert select_weights(str(path)).manifest is not None
+    overwrite(path, path.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointUnusable, match="does not verify"):
+        select_weights(str(path))
+
+
+def test_the_newest_checkpoint_s_link_may_be_named_from_inside_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _filled(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert iteration_of(select_weights("model_latest.pth")) == 20
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "model_latest.pth", "model_iter20.pth"])
+def test_weights_without_a_manifest_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not even an archive")
+    assert select_weights(str(tmp_path / name)).manifest is None
+
+
+def test_weights_that_are_not_there_are_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"TRAIN\.WEIGHTS: there is no file"):
+        select_weights(str(tmp_path / "weights.pth"))
 
 
 def test_a_file_without_a_manifest_is_verified_by_its_archive(tmp_path: Path) -> None:

@@ -34,6 +34,16 @@ def select_foreign(path: str, own: str) -> Selected:
     return selected
 
 
+def select_weights(path: str) -> Selected:
+    """The file `path` of weights: by its manifest if there is one beside it, else as it is.
+
+    Raises ConfigError if there is no such file, and CheckpointUnusable if it does not verify.
+    """
+    if not os.path.isfile(path):
+        raise ConfigError.of("TRAIN.WEIGHTS", f"there is no file {path!r}")
+    return _by_manifest(path) or Selected(path, os.path.getsize(path), None)
+
+
 def _newest(folder: Folder) -> Selected | None:
     entries = folder.entries()
     for entry in entries:
@@ -48,11 +58,20 @@ def _newest(folder: Folder) -> Selected | None:
 
 def _file(path: str) -> Selected:
     """One file: by its manifest if there is one beside it, else by the checksums in its archive."""
-    folder, file = Folder(os.path.dirname(path)), os.path.basename(path)
-    entry = folder.entry(file) if parse_data(file) else None
-    if entry is None:
+    selected = _by_manifest(path)
+    if selected is None:
         check_archive(path)
         return Selected(path, os.path.getsize(path), None)
+    return selected
+
+
+def _by_manifest(path: str) -> Selected | None:
+    """A file that has a manifest beside it, verified; None for others. Raises CheckpointUnusable."""
+    folder, file = Folder(os.path.dirname(path) or os.curdir), os.path.basename(path)
+    file = folder.latest.target() or "" if file == LATEST else file
+    entry = folder.entry(file) if parse_data(file) else None
+    if entry is None:
+        return None
     try:
         return folder.selected(folder.verify(entry))
     except Corrupt as problem:

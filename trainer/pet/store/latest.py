@@ -33,7 +33,7 @@ class LatestLink:
             # Renaming a link onto a name of the same file would do nothing and leave the temporary name.
             if os.path.exists(self._latest) and os.path.samefile(self._latest, target):
                 return
-            if not self._is_ours():
+            if self.target() is None:
                 hidden = aside(SUPERSEDED, LEGACY, [LATEST], os.listdir(self._path))[LATEST]
                 os.rename(self._latest, os.path.join(self._path, hidden))
                 logger.warning("%s was not made by this job and is now %s", self._latest, hidden)
@@ -51,15 +51,16 @@ class LatestLink:
         os.rename(temporary, self._latest)
         sync_directory(self._path)
 
+    def target(self) -> str | None:
+        """The file of this folder that the link leads to, None if it is a file by itself. Raises FileNotFoundError."""
+        latest = os.lstat(self._latest)
+        with os.scandir(self._path) as entries:
+            names = (entry.name for entry in entries if entry.name != LATEST and entry.inode() == latest.st_ino)
+            return next(names, None)
+
     def drop(self, file: str) -> None:
         """Remove the link if it leads to the data `file`."""
         target = os.path.join(self._path, file)
         if os.path.exists(self._latest) and os.path.exists(target) and os.path.samefile(self._latest, target):
             remove(self._latest)
             sync_directory(self._path)
-
-    def _is_ours(self) -> bool:
-        """Whether it is a link to some other file of this folder."""
-        latest = os.lstat(self._latest)
-        with os.scandir(self._path) as entries:
-            return any(entry.inode() == latest.st_ino for entry in entries if entry.name != LATEST)

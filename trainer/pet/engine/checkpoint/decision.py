@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from pet.config.environment import JobEnvironment
-from pet.config.errors import ConfigError
 from pet.store.folder import Selected
-from pet.store.foreign import select_foreign
+from pet.store.foreign import select_foreign, select_weights
 from pet.store.opening import is_owner, open_folder
 from pet.store.owner import Identity, Owner
 from pet.store.tenure import Tenure
@@ -58,8 +56,6 @@ def _beginning(path: str, weights_path: str, directory: str) -> Callable[[Owner 
             return select_foreign(path, directory), "spec.checkpoint.resume"
         if not weights_path:
             return None, ""
-        if not os.path.isfile(weights_path):
-            raise ConfigError.of("TRAIN.WEIGHTS", f"there is no file {weights_path!r}")
-        return Selected(weights_path, os.path.getsize(weights_path), None), "TRAIN.WEIGHTS"
+        return select_weights(weights_path), "TRAIN.WEIGHTS"
 
     return lambda owner: Decision(owner, source()[0], field=source()[1])
