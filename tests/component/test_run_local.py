@@ -118,7 +118,7 @@ class Desk:
 
     def get(self, page: str) -> str:
         """A page at the first address that was printed. Raises OSError while there is none."""
-        match = re.search(r"live +(http://\S+)/status", self.err)
+        match = re.search(r"live: +(http://\S+)/status", self.err)
         if match is None:
             raise ConnectionRefusedError("no address was printed yet")
         with urllib.request.urlopen(f"{match[1]}{page}", timeout=10) as answer:
@@ -291,7 +291,7 @@ def test_two_nodes_are_two_launchers_in_a_fresh_folder(desk: Desk) -> None:
     ]  # fmt: skip
     messages = [json.loads((logs / f"termination-{node}.json").read_text()) for node in (0, 1)]
     assert {message["class"] for message in messages} == {"Succeeded"}
-    assert len(set(re.findall(r"live +(\S+)/status", desk.err))) == 2
+    assert len(set(re.findall(r"live: +(\S+)/status", desk.err))) == 2
     assert all(f"[node {node}] pet: ranks: 2 on 2 nodes (CPU)" in desk.err for node in (0, 1))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from pet import __version__
 from pet.config import ConfigError
-from pet_operator.cli import output, plan
+from pet_operator.cli import output, plan, streams
 from pet_operator.cli.data import data
 from pet_operator.cli.local.command import run
 
@@ -42,12 +42,15 @@ def options(
 
 def main() -> None:
     """Run one command. Exit codes: 0 good, 1 failed, 2 usage, 78 invalid job or configuration, 130 stopped."""
-    output.set_up()
+    streams.take_over()
     try:
         app(prog_name=program_name(sys.argv[0]))
     except ConfigError as error:
         output.report(error.problems)
         sys.exit(output.Exit.INVALID)
+    except streams.ResultLost as error:
+        output.line(("error  ", "red"), str(error), stderr=True)
+        sys.exit(output.Exit.FAILED)
 
 
 def program_name(called_as: str) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import cache
-from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -33,25 +31,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def set_up() -> None:
-    """Let a terminal that lacks a character show its escape instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 @cache
 def console(*, stderr: bool = False) -> Console:
     """The terminal: colours only where there is one, lines never broken."""
     return Console(stderr=stderr, soft_wrap=True, highlight=False)
-
-
-class Listener(Console):
-    """A console whose reader may go away (`pet run | head`) without ending the program."""
-
-    def on_broken_pipe(self) -> None:
-        """Say nothing any more."""
-        self.quiet = True
 
 
 def print_json(result: dict[str, Any]) -> None:
@@ -70,6 +53,11 @@ def _visible(text: str) -> str:
     return "".join(
         character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
     )
+
+
+def count(number: int, noun: str) -> str:
+    """`1 rank`, `2 ranks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def report(problems: Iterable[Problem]) -> None:

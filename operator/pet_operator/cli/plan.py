@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from pet.config import Config
-from pet.config.check import Verdict, check_text
+from pet.config.check import JobReview, check_text
 from pet.config.job import JobSpec, PetTrainingJob
-from pet_operator.cli.output import Exit, Format, line, print_json
+from pet_operator.cli.output import Exit, Format, count, line, print_json
 
 Files = Annotated[list[str], typer.Option("-f", "--filename", metavar="FILE", help="A job file; - reads stdin.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="json: one object per job, each on its own line.")]
@@ -20,15 +20,15 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="json: one object
 
 def plan(files: Files, output: Output = Format.TEXT) -> None:
     """Check jobs as the operator does, and show what would run. Nothing is started."""
-    verdicts = [
-        verdict for file in files for verdict in check_text(read(file), "stdin" if file == "-" else file)
+    reviews = [
+        review for file in files for review in check_text(read(file), "stdin" if file == "-" else file)
     ]  # fmt: skip
-    for verdict in verdicts:
+    for review in reviews:
         if output is Format.JSON:
-            print_json(as_json(verdict))
+            print_json(as_json(review))
         else:
-            print_text(verdict)
-    if not all(verdict.valid for verdict in verdicts):
+            print_text(review)
+    if not all(review.valid for review in reviews):
         raise typer.Exit(Exit.INVALID)
 
 
@@ -41,57 +41,57 @@ def read(file: str) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="-f") from error
 
 
-def as_json(verdict: Verdict) -> dict[str, Any]:
+def as_json(review: JobReview) -> dict[str, Any]:
     """The machine-readable form; what could not be made out is null."""
-    spec = verdict.job.spec if verdict.job else None
+    spec = review.job.spec if review.job else None
     return {
-        "name": verdict.job.name if verdict.job else None,
-        "valid": verdict.valid,
-        "script": verdict.script.path if verdict.script else None,
+        "name": review.job.name if review.job else None,
+        "valid": review.valid,
+        "script": review.script.path if review.script else None,
         "worldSize": spec.world_size if spec else None,
         "nodes": spec.nodes if spec else None,
         "ranksPerNode": spec.ranks_per_node if spec else None,
-        "problems": [{"field": problem.field, "message": problem.message} for problem in verdict.problems],
+        "problems": [{"field": problem.field, "message": problem.message} for problem in review.problems],
         "warnings": [
             {"reason": warning.reason, "field": warning.field, "message": warning.message}
-            for warning in verdict.warnings
+            for warning in review.warnings
         ],
         "objects": [],
     }
 
 
-def print_text(verdict: Verdict) -> None:
+def print_text(review: JobReview) -> None:
     """The form for people: the outcome, what would run, and everything that is wrong or worth knowing."""
-    name = (verdict.job.name if verdict.job else "") or "(no name)"
-    count = len(verdict.problems)
-    outcome = ("valid", "green") if verdict.valid else (f"invalid, {count} problem{'s' * (count > 1)}", "red")
+    name = (review.job.name if review.job else "") or "(no name)"
+    found = count(len(review.problems), "problem")
+    outcome = ("valid", "green") if review.valid else (f"invalid, {found}", "red")
     line((name, "bold"), ": ", outcome)
-    if verdict.valid and verdict.job:
-        for label, value in _facts(verdict, verdict.job):
+    if review.valid and review.job:
+        for label, value in _facts(review, review.job):
             line(f"  {label:<14}{value}")
-    for problem in verdict.problems:
+    for problem in review.problems:
         line(("  error    ", "red"), str(problem))
-    for warning in verdict.warnings:
+    for warning in review.warnings:
         line(("  warning  ", "yellow"), f"{warning} ({warning.reason})")
 
 
-def _facts(verdict: Verdict, job: PetTrainingJob) -> Iterator[tuple[str, str]]:
+def _facts(review: JobReview, job: PetTrainingJob) -> Iterator[tuple[str, str]]:
     spec = job.spec
-    if verdict.script:
-        yield "script", verdict.script.path
+    if review.script:
+        yield "script", review.script.path
     yield "config", f"{spec.cfg}{', embedded' if spec.config is not None else ''}"
     kind = "GPU" if spec.gpus_per_node else "CPU"
-    yield "ranks", f"{spec.world_size} = {_count(spec.nodes, 'node')} × {_count(spec.ranks_per_node, f'{kind} rank')}"
-    if verdict.cfg is not None:
-        yield "batch", f"{verdict.cfg.TRAIN.BATCH_SIZE} = {verdict.cfg.TRAIN.BATCH_SIZE // spec.world_size} per rank"
-        yield "length", _length(verdict.cfg)
+    yield "ranks", f"{spec.world_size} = {count(spec.nodes, 'node')} × {count(spec.ranks_per_node, f'{kind} rank')}"
+    if review.cfg is not None:
+        yield "batch", f"{review.cfg.TRAIN.BATCH_SIZE} = {review.cfg.TRAIN.BATCH_SIZE // spec.world_size} per rank"
+        yield "length", _length(review.cfg)
     yield "checkpoints", _checkpoints(job.name, spec)
 
 
 def _length(cfg: Config) -> str:
     scheduler = cfg.SOLVER.SCHEDULER
     epochs = scheduler.TOTAL_EPOCHS or 0
-    return _count(epochs, "epoch") if epochs > 0 else _count(scheduler.TOTAL_ITERS, "step")
+    return count(epochs, "epoch") if epochs > 0 else count(scheduler.TOTAL_ITERS, "step")
 
 
 def _checkpoints(name: str, spec: JobSpec) -> str:
@@ -100,7 +100,3 @@ def _checkpoints(name: str, spec: JobSpec) -> str:
         return "no volume"
     claim = f"claim {volume.claim_name}" if volume.claim_name else f"new claim {name}-checkpoints of {volume.size}"
     return f"{claim}, folder {spec.checkpoint.path}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

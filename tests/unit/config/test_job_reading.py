@@ -49,7 +49,7 @@ def test_a_job_with_nothing_but_a_configuration_has_the_documented_defaults() ->
     assert job == PetTrainingJob("job", JobSpec(cfg="cfgs/tasks/cls/a.yaml", checkpoint=Checkpoint(path="job")))
     spec = job.spec
     assert (spec.nodes, spec.gpus_per_node, spec.ranks_per_node, spec.world_size) == (1, 1, 1, 1)
-    assert (spec.restart, spec.metrics) == (Restart(3, 3600), Metrics(9400, False))
+    assert (spec.restart, spec.metrics) == (Restart(3, 3600), Metrics(None, False))
     assert spec.deadlines == Deadlines(active_seconds=None, startup_seconds=600, stall_seconds=None)
     assert (spec.clean_pods, spec.gpu_resource, spec.checkpoint.on_delete) == ("Running", "nvidia.com/gpu", "Retain")
 
@@ -174,13 +174,13 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"config": ["A"]}, "spec.config", "is not a configuration; give a mapping of sections"),
     ({"node": 2}, "spec.node", "no such field, did you mean nodes?"),
     ({"scheduling": {"queue": "a"}}, "spec.scheduling", "no such field"),
-    ({"nodes": 0}, "spec.nodes", "0 is not a whole number at least 1"),
-    ({"nodes": "two"}, "spec.nodes", "'two' is not a whole number at least 1"),
+    ({"nodes": 0}, "spec.nodes", "0 is not a whole number from 1 to 10000"),
+    ({"nodes": "two"}, "spec.nodes", "'two' is not a whole number from 1 to 10000"),
     ({"nodes": True}, "spec.nodes", "True is not a whole number"),
     ({"nodes": 1.5}, "spec.nodes", "1.5 is not a whole number"),
-    ({"gpusPerNode": -1}, "spec.gpusPerNode", "-1 is not a whole number at least 0"),
+    ({"gpusPerNode": -1}, "spec.gpusPerNode", "-1 is not a whole number from 0 to 1024"),
     ({"procsPerNode": 2}, "spec.procsPerNode", "it needs gpusPerNode: 0"),
-    ({"gpusPerNode": 0, "procsPerNode": 0}, "spec.procsPerNode", "0 is not a whole number at least 1"),
+    ({"gpusPerNode": 0, "procsPerNode": 0}, "spec.procsPerNode", "0 is not a whole number from 1 to 1024"),
     ({"suspend": "yes"}, "spec.suspend", "'yes' is not true or false"),
     ({"overrides": ["A"]}, "spec.overrides", "is not a mapping"),
     ({"overrides": {"MISC.CKPT": "x"}}, "spec.overrides.MISC.CKPT", "spec.checkpoint.path"),
@@ -188,6 +188,9 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"scriptArgs": [3]}, "spec.scriptArgs[0]", "3 is not text; put it in quotes"),
     ({"scriptArgs": ["--cfg=x.yaml"]}, "spec.scriptArgs[0]", "--cfg is the launcher's; use spec.cfg"),
     ({"scriptArgs": ["MISC.CKPT", "x"]}, "spec.scriptArgs[0]", "use spec.checkpoint.path"),
+    ({"scriptArgs": ["--script", "x"]}, "spec.scriptArgs[0]", "--script is the launcher's; use spec.type"),
+    ({"scriptArgs": ["MISC.SEED", "1", "-h"]}, "spec.scriptArgs[2]", "-h prints a help text and trains nothing"),
+    ({"scriptArgs": ["--", "--help"]}, "spec.scriptArgs[1]", "--help prints a help text and trains nothing"),
     ({"template": []}, "spec.template", "[] is not a mapping"),
     ({"template": {"containers": []}}, "spec.template.containers", "no such field"),
     ({"template": {"spec": {"containers": {}}}}, "spec.template.spec.containers", "{} is not a list"),
@@ -248,7 +251,7 @@ def test_a_wrong_field_is_named_with_its_value_and_what_would_be_right(
         ({"name": "a-"}, "metadata.name", "is not a DNS label"),
         ({"name": "A"}, "metadata.name", "is not a DNS label"),
         ({"name": "a.b"}, "metadata.name", "is not a DNS label"),
-        ({"name": "a\n"}, "metadata.name", "is not a DNS label"),
+        ({"name": "a\n"}, "metadata.name", "holds the control character '\\n'; leave it out"),
     ],
 )
 def test_a_wrong_name_is_refused_never_cut(metadata: dict[str, Any], field: str, message: str) -> None:
@@ -298,7 +301,7 @@ def test_another_kind_is_refused_alone() -> None:
 def test_a_manifest_without_a_spec_or_with_unknown_parts_is_refused() -> None:
     content = manifest() | {"specs": {}}
     del content["spec"]
-    assert {"spec", "specs", "spec.cfg"} == set(problems_of(content))
+    assert {"spec", "specs"} == set(problems_of(content))
 
 
 def test_several_documents_give_several_jobs() -> None:

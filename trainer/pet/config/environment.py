@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from pet.config.errors import ConfigError, Problem
 
+DEFAULT_METRICS_PORT = 9400
+
 RESERVED_PREFIXES = ("PETJOB_", "PET_", "MASTER_")
 RESERVED_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 # What torch's own launchers leave behind; a launcher inside another's environment must not believe it.
@@ -35,7 +37,7 @@ class JobEnvironment:
     node_index: int = 0
     pod_name: str = ""
     node_name: str = ""
-    metrics_port: int | None = None  # None: 9400 or the next free one
+    metrics_port: int | None = None  # None: DEFAULT_METRICS_PORT or the next free one
     metrics_per_rank: bool = False
     bind_address: str = ""
     startup_seconds: float = 600.0

@@ -48,11 +48,18 @@ def run(
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """A script's own options: `--cfg`, `--local_rank`, and KEY VALUE pairs as `opts`. Raises ConfigError."""
-    parser = UsageParser(prog="train_net.py", allow_abbrev=False)
+    # No --help: the launcher answers it, and one that comes through to the ranks would pass for a finished training.
+    parser = UsageParser(prog="train_net.py", allow_abbrev=False, add_help=False)
     parser.add_argument("--cfg", dest="cfg_file", required=True, help="the YAML configuration")
     parser.add_argument("--local_rank", type=int, default=0, help="set by the launcher")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override keys of the configuration")
-    return parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ConfigError.of(
+            "command line or spec.scriptArgs",
+            f"{unknown[0]!r} is no option of the training script: leave it out; it takes KEY VALUE pairs",
+        )
+    return args
 
 
 def _leave(session: Session, error: BaseException) -> NoReturn:

@@ -14,14 +14,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from pet.config import ConfigError, JobEnvironment
+from pet.config.environment import DEFAULT_METRICS_PORT
 from pet.launch.collector import TrainCollector
 from pet.launch.plan import Plan
 from pet.launch.record import Record
 from pet.launch.status import Clock, status_document
 from pet.launch.talk import say
 
-DEFAULT_PORT = 9400
 _PORTS_TRIED = 100
+# By hand, and in a job file.
+_NAMES = "PETJOB_METRICS_PORT or spec.metrics.port"
 
 # Accept header → content type, body
 Page = Callable[[str], tuple[str, str | bytes]]
@@ -31,7 +33,7 @@ class Endpoints:
     """Opened before the plan's ranks are; pages are added with `serve`."""
 
     def __init__(self, environment: JobEnvironment) -> None:
-        """Bind the port: the one that is asked for, by hand 9400 or the next free one. Raises ConfigError."""
+        """Bind the port: the one that is asked for, else 9400 or the next free one. Raises ConfigError."""
         self._server = _bind(environment)
         self.port = int(self._server.server_address[1])
 
@@ -106,16 +108,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _bind(environment: JobEnvironment) -> _Server:
     fixed = environment.metrics_port
-    ports = [fixed] if fixed is not None else list(range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED))
+    ports = [fixed] if fixed is not None else range(DEFAULT_METRICS_PORT, DEFAULT_METRICS_PORT + _PORTS_TRIED)
     for port in ports:
         try:
             return _Server((environment.bind_address, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or fixed is not None:
+        except (OSError, OverflowError) as error:
+            if fixed is not None or not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
                 where = f"{environment.bind_address or 'all addresses'}, port {port}"
+                reason = error.strerror if isinstance(error, OSError) else error
                 raise ConfigError.of(
-                    "PETJOB_METRICS_PORT",
-                    f"cannot listen on {where}: {error.strerror}; give another "
-                    "port, or leave it empty for the next free one from 9400",
+                    _NAMES, f"cannot listen on {where} ({reason}): give another port, or none for the next free one"
                 ) from error
-    raise ConfigError.of("PETJOB_METRICS_PORT", f"no free port from {ports[0]} to {ports[-1]}: give one")
+    raise ConfigError.of(_NAMES, f"no free port from {ports[0]} to {ports[-1]}: give one")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from pet.launch import signals
 from pet.launch.endpoints import Endpoints
 from pet.launch.identity import settle
 from pet.launch.options import parse_options
+from pet.launch.patience import stop_seconds
 from pet.launch.plan import Plan, make_plan
 from pet.launch.record import Record
 from pet.launch.supervisor import Supervisor
@@ -26,7 +25,9 @@ from pet.launch.talk import say
 from pet.launch.termination import termination_message, write_termination_message
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
-from pet.store.errors import CheckpointUnusable, Fenced
+from pet.runfiles.port import write_port
+from pet.runfiles.rundir import run_folder
+from pet.store.errors import CheckpointUnusable, Fenced, usable
 from pet.store.lock import FolderLock
 
 # What keeps a launcher from starting ranks, as they themselves would end by it.
@@ -50,18 +51,18 @@ def run(argv: Sequence[str], tools: Path) -> NoReturn:
 
 def launch(argv: Sequence[str], tools: Path) -> ExitCode:
     """Start the ranks that the command line and the environment ask for; returns how they ended."""
+    try:
+        options = parse_options(argv)
+    except SystemExit:  # --help is answered
+        return ExitCode.SUCCEEDED
+    except ConfigError as error:
+        return _refuse(error)
     with ExitStack() as stack:
         try:
-            options = parse_options(argv)
-            environment = JobEnvironment.from_environ(os.environ)
-            plan = make_plan(options, environment, tools)
+            plan = make_plan(options, JobEnvironment.from_environ(os.environ), tools)
             supervisor = _prepare(plan, stack)
-        except SystemExit:  # --help
-            return ExitCode.SUCCEEDED
         except Exception as error:
-            verdict = _refusal(error)
-            write_termination_message(termination_message(verdict, None, None), os.environ)
-            return verdict.code
+            return _refuse(error)
         verdict = _supervise(supervisor)
         _report(verdict, supervisor)
         if plan.environment.node_rank == 0 and supervisor.peers is not None:
@@ -74,12 +75,14 @@ def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
     if plan.checkpoint_dir and plan.environment.node_index == 0:
         stack.enter_context(FolderLock(plan.checkpoint_dir))
     plan = settle(plan)
+    run_dir = _run_dir(plan.environment, stack)
     endpoints = Endpoints(plan.environment)
-    stack.callback(endpoints.close)
     plan = replace(plan, environment=replace(plan.environment, metrics_port=endpoints.port))
     record = Record()
-    supervisor = Supervisor(plan, record, _run_dir(plan.environment, stack))
+    supervisor = Supervisor(plan, record, run_dir)
     endpoints.serve(plan, record)
+    stack.callback(endpoints.close)
+    write_port(run_dir, endpoints.port)
     _greet(plan)
     return supervisor
 
@@ -91,7 +94,7 @@ def _supervise(supervisor: Supervisor) -> Verdict:
     while signals.inbox.get() != signals.AGENT_DONE:
         if not supervisor.request_stop():
             return Verdict.plain(ExitCode.PREEMPTED, "stopped while no rank was running")
-        seconds = supervisor.plan.environment.grace_seconds
+        seconds = stop_seconds(supervisor.plan.environment.grace_seconds)
         say("already saving…" if asked else f"stopping: the ranks save a checkpoint and leave within {seconds:g} s")
         asked = True
     if supervisor.verdict is None:
@@ -112,30 +115,34 @@ def _agent_thread(supervisor: Supervisor) -> None:
 
 
 def _report(verdict: Verdict, supervisor: Supervisor) -> None:
-    if verdict.code is not ExitCode.SUCCEEDED:
+    if verdict.code is ExitCode.CONFIG_ERROR and verdict.rank == 0:
+        say(f"ends with {int(verdict.code)}: {verdict.type}, as rank 0 says above")
+    elif verdict.code is not ExitCode.SUCCEEDED:
         say(f"ends with {int(verdict.code)}: {verdict}")
     write_termination_message(termination_message(verdict, supervisor.plan, supervisor.record.snapshot()), os.environ)
 
 
-def _refusal(error: Exception) -> Verdict:
-    """Say why nothing is started."""
+def _refuse(error: Exception) -> ExitCode:
+    """Say why nothing is started, and leave it as the termination message."""
     code = next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
     if code is None:
         traceback.print_exc()
-        return Verdict.on_launcher(error)
-    for line in str(error).splitlines():
-        say(line)
-    return Verdict(code, type(error).__name__, str(error))
+        verdict = Verdict.on_launcher(error)
+    else:
+        for line in str(error).splitlines():
+            say(line)
+        verdict = Verdict(code, type(error).__name__, str(error))
+    write_termination_message(termination_message(verdict, None, None), os.environ)
+    return verdict.code
 
 
 def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
-    """The folder of the run files: in memory where possible. One that was not given is removed in the end."""
-    if environment.run_dir:
-        return Path(environment.run_dir)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = tempfile.mkdtemp(prefix="pet-run-", dir=memory)
-    stack.callback(shutil.rmtree, path, ignore_errors=True)
-    return Path(path)
+    """The run folder. One that was not given is removed in the end."""
+    if not environment.run_dir:
+        return Path(stack.enter_context(run_folder()))
+    with usable(environment.run_dir, "PETJOB_RUN_DIR"):
+        os.makedirs(environment.run_dir, exist_ok=True)
+    return Path(environment.run_dir)
 
 
 def _greet(plan: Plan) -> None:

@@ -45,6 +45,11 @@ def parse_options(argv: Sequence[str]) -> Options:
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)
     known, rest = _parser().parse_known_args(words[:end])
+    if known.cfg_file is None:
+        # The default is the launcher's: it is of no use to a script that was named, or that hands itself over.
+        if known.script is not None:
+            raise ConfigError.of("--cfg", f"is missing: {known.script} needs a configuration, --cfg FILE")
+        known.cfg_file = DEFAULT_CFG
     return Options(rest=(*rest, *words[end + 1 :]), overrides=_overrides(rest), **vars(known))
 
 
@@ -68,9 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg",
         dest="cfg_file",
-        default=DEFAULT_CFG,
         metavar="FILE",
-        help="the configuration; its place under cfgs/ picks the script (default: %(default)s)",
+        help=f"the configuration; its place under cfgs/ picks the script (default: {DEFAULT_CFG})",
     )
     parser.add_argument("--gpu_id", metavar="IDS", help="CUDA devices, for example 0,1 (default: all visible ones)")
     parser.add_argument("--nproc", type=int, metavar="N", help="number of ranks with MISC.DEVICE cpu (default: 1)")

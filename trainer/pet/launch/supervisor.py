@@ -1,6 +1,7 @@
 """The life of this node's ranks: start, watch, stop, settle after a failure, decide on a restart.
 
-The agent's thread calls everything but `request_stop`, which belongs to the main thread. Knows nothing of torch.
+The agent's thread calls everything; the main thread calls `request_stop` alone, when a signal comes. Knows nothing of
+torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,18 @@
-"""Where the files of one start of ranks lie: one folder, one set of names per local rank."""
+"""Where run files lie: a launcher's run folder, in it one folder for each start of ranks, with names per local rank."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
+
+_MEMORY = "/dev/shm"
+
+
+def run_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new run folder, in memory where possible; leaving a `with` block removes it."""
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    return tempfile.TemporaryDirectory(prefix="pet-run-", dir=memory, ignore_cleanup_errors=True)
 
 
 class RunDirectory:

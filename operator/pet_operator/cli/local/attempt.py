@@ -1,27 +1,26 @@
-"""One attempt of a local run: start the launchers, watch them, pass on a stop, and judge how they ended."""
+"""One attempt of a local run: start the launchers, watch them, pass on a stop, and record how they ended."""
 
 from __future__ import annotations
 
-import json
 import signal
-import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
+from pet.config import ConfigError
 from pet.config.job import PetTrainingJob
-from pet_operator.cli.local.folder import RunFolder, RunRecord
-from pet_operator.cli.local.launchers import Launchers, command_of, environments_of
+from pet.runfiles.rundir import run_folder
+from pet_operator.cli.local.folder import RunFolder
+from pet_operator.cli.local.launchers import Launchers
+from pet_operator.cli.local.nodes import command_of, environments_of
+from pet_operator.cli.local.outcome import End, judge, read_message, result_of
 from pet_operator.cli.local.progress import Display, poll
-from pet_operator.cli.output import Exit
-
-# Exit codes of launchers that are no failure of their own.
-PREEMPTED, PEER_LOST, CONFIG_ERROR = 143, 75, 78
+from pet_operator.cli.local.record import RunRecord
+from pet_operator.cli.local.stop import Order, Stop
+from pet_operator.cli.output import Exit, count, report
 
 POLL_SECONDS = 0.5
-# After one node has failed the others notice by themselves; this is for those that do not.
-ORPHAN_SECONDS = 30.0
 
 
 class LocalAttempt:
@@ -32,110 +31,68 @@ class LocalAttempt:
         self.folder = folder
         self.record = record
         self.display = Display(nodes=job.spec.nodes, verbose=verbose)
-        self.stop = threading.Event()
+        self.stop = Stop(
+            grace=job.spec.checkpoint.grace_period_seconds, active=job.spec.deadlines.active_seconds
+        )  # fmt: skip
 
     def run(self, data: Path) -> Exit:
         """Run to the end or to a stop; the record then holds phase and result. Raises ConfigError."""
         self.record.attempt += 1
         self.record.phase = "Running"
-        command = command_of(self.job, self.folder)
-        environments = environments_of(self.job, self.folder, self.record, data)
-        logs = [Path(environment.termination_log) for environment in environments]
-        for log in logs:
-            log.unlink(missing_ok=True)
-        self.folder.save(self.record)
-        ports = [environment.metrics_port or 0 for environment in environments]
-        self._announce(ports)
-        launchers = Launchers(command, environments, self.job.spec.gpus_per_node, self.folder.logs, self.display.line)
-        codes = self._watch(launchers, ports)
-        code = self._conclude(codes, [_read_message(log) for log in logs])
-        self.folder.save(self.record)
-        return code
-
-    def _announce(self, ports: list[int]) -> None:
-        spec, say = self.job.spec, self.display.say
-        again = f", attempt {self.record.attempt}" if self.record.attempt > 1 else ""
-        say(f"{self.job.name}{again}: {spec.world_size} {'GPU' if spec.gpus_per_node else 'CPU'} ranks")
-        say(f"  checkpoints  {self.folder.checkpoints}")
-        say(f"  numbers      {self.folder.checkpoints / 'metrics.json'}")
-        for index, port in enumerate(ports):
-            node = f" (node {index})" if len(ports) > 1 else ""
-            say(f"  live         http://127.0.0.1:{port}/status  http://127.0.0.1:{port}/metrics{node}")
-        say("  Ctrl-C saves a checkpoint and stops")
-
-    def _watch(self, launchers: Launchers, ports: list[int]) -> list[int]:
-        """Until all launchers have ended; returns their exit codes."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        previous = [signal.signal(number, self._interrupt) for number in signals]
+        with run_folder() as run_files:
+            run_dirs = [Path(run_files) / f"node-{index}" for index in range(self.job.spec.nodes)]
+            environments = environments_of(self.job, self.folder, self.record, data, run_dirs)
+            command, logs = command_of(self.job, self.folder), self.folder.begin(self.record, self.job.spec.nodes)
+            self._announce()
+            codes = self._watch(
+                Launchers(command, environments, self.job.spec.gpus_per_node, logs, self.display.line), run_dirs
+            )
+        ends = [End(code, read_message(self.folder.termination_log(index))) for index, code in enumerate(codes)]
+        outcome = judge(ends, self.stop)
+        self.record.phase = outcome.phase
+        self.record.result = result_of(self.job.name, str(self.folder.path), outcome, ends)
         try:
-            with self.display:
+            self.folder.save(self.record)
+        except ConfigError as error:
+            report(error.problems)  # the result is told all the same; the next start goes on from the checkpoints
+        return outcome.code
+
+    def _announce(self) -> None:
+        """Addresses and folders are told by the launchers themselves."""
+        again = f", attempt {self.record.attempt}" if self.record.attempt > 1 else ""
+        kind = "GPU" if self.job.spec.gpus_per_node else "CPU"
+        self.display.say(f"{self.job.name}{again}: {count(self.job.spec.world_size, f'{kind} rank')}")
+        self.display.say(f"  numbers  {self.folder.numbers}")
+
+    def _watch(self, launchers: Launchers, run_dirs: Sequence[Path]) -> list[int]:
+        """Until all launchers have ended; returns their exit codes."""
+        with self._signals(), self.display:
+            try:
                 launchers.start()
-                self._wait(launchers, ports)
+                while None in (codes := launchers.codes()):
+                    self.display.update(poll(run_dirs, self.record.uid))
+                    self._obey(self.stop.decide(codes), launchers)
+                    time.sleep(POLL_SECONDS)
                 return launchers.join()
-        finally:
+            finally:
+                launchers.kill()
+
+    def _obey(self, order: Order | None, launchers: Launchers) -> None:
+        if order is Order.STOP and self.stop.cause:
+            hint = "another Ctrl-C ends it at once, with the newest checkpoint that there is"
+            self.display.say(f"stopping, {self.stop.cause.value}: {hint}")
+            launchers.stop()
+        elif order is Order.KILL:
+            self.display.say(f"{self.job.name} is {self.stop.killed}")
             launchers.kill()
-            for number, handler in zip(signals, previous, strict=True):
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask for a stop."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        previous = [signal.signal(number, lambda number, _frame: self.stop.interrupt(number)) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, previous, strict=True):
                 signal.signal(number, handler)
-
-    def _wait(self, launchers: Launchers, ports: list[int]) -> None:
-        asked, failed_at = False, None
-        while None in (codes := launchers.codes()):
-            self.display.update(poll(ports))
-            if any(codes) and failed_at is None:
-                failed_at = time.monotonic()
-            orphans = failed_at is not None and time.monotonic() - failed_at > ORPHAN_SECONDS
-            if not asked and (self.stop.is_set() or orphans):
-                asked = True
-                self.display.say("stopping: a checkpoint is being saved")
-                launchers.stop()
-            time.sleep(POLL_SECONDS)
-
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        self.stop.set()
-
-    def _conclude(self, codes: list[int], messages: list[dict[str, Any] | None]) -> Exit:
-        """Set phase and result from the launchers' exit codes and termination messages."""
-        if self.stop.is_set():  # one that had just been started may not have been ready to catch the signal
-            codes = [PREEMPTED if code == -signal.SIGTERM else code for code in codes]
-        told = [message for message in messages if message]
-        newest = max(told, key=lambda message: message.get("iteration") or 0, default={})
-        failure = None
-        if not any(codes):
-            self.record.phase, code = "Succeeded", Exit.GOOD
-        elif all(code in (0, PREEMPTED) for code in codes):
-            self.record.phase, code = "Suspended", Exit.STOPPED
-        else:
-            self.record.phase = "Failed"
-            failure = _root(codes, messages)
-            code = Exit.INVALID if failure["exitCode"] == CONFIG_ERROR else Exit.FAILED
-        self.record.result = {
-            "name": self.job.name,
-            "phase": self.record.phase,
-            "iteration": newest.get("iteration"),
-            "metrics": newest.get("metrics") or {},
-            "checkpoint": newest.get("checkpoint"),
-            "resumedFrom": (newest.get("progress") or {}).get("resumedFrom"),
-            "failure": failure,
-            "output": str(self.folder.path),
-        }
-        return code
-
-
-def _root(codes: list[int], messages: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """The failure to blame: a node that only lost its peers is never the cause if another one is there."""
-    failed = [(code, message) for code, message in zip(codes, messages, strict=True) if code not in (0, PREEMPTED)]
-    code, message = next(((code, message) for code, message in failed if code != PEER_LOST), failed[0])
-    if message is None:
-        text = f"it ended with exit code {code} and left no word; its output is in the logs"
-        return {"rank": None, "class": "Crash", "exitCode": code, "type": "launcher", "message": text}
-    keys = ("rank", "class", "exitCode", "type", "message", "traceback", "iteration")
-    return {key: message.get(key) for key in keys}
-
-
-def _read_message(path: Path) -> dict[str, Any] | None:
-    """A termination message; None if the launcher was killed before it had written one."""
-    try:
-        message: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return message

@@ -13,10 +13,10 @@ from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
 from pet.config.node import read_file
-from pet.store.lock import FolderLock
 from pet_operator.cli.local.attempt import LocalAttempt
-from pet_operator.cli.local.folder import RunFolder, RunRecord, fresh
+from pet_operator.cli.local.folder import RunFolder, fresh
 from pet_operator.cli.local.progress import short_duration
+from pet_operator.cli.local.record import RunRecord
 from pet_operator.cli.output import Exit, Format, line, print_json
 from pet_operator.cli.plan import read
 
@@ -44,9 +44,11 @@ def run(
     if not local:
         raise typer.BadParameter("say --local: running in a cluster is not part of this release", param_hint="run")
     job = read_one(file, set_ or [])
+    if job.spec.suspend:
+        _warn("spec.suspend: true is for a cluster; --local runs the job all the same")
     path = output or Path("runs") / job.name
     folder = RunFolder(fresh(path) if new else path)
-    with FolderLock(folder.path, field="--output"):
+    with folder.locked():
         record = folder.open(job.name, job.spec.hash)
         began, again = time.monotonic(), record.phase == "Succeeded"
         code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)
@@ -74,13 +76,17 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     if problems or verdict.job is None:
         raise ConfigError(problems)
     for warning in verdict.warnings:
-        line(("warning  ", "yellow"), str(warning), stderr=True)
+        _warn(str(warning))
     return verdict.job
 
 
 def _read_cfg(path: str) -> str | None:
     """A configuration that the job does not embed: the one here, else the stock one."""
     return read_file(path) if Path(path).is_file() else stock_cfg(path)
+
+
+def _warn(text: str) -> None:
+    line(("warning  ", "yellow"), text, stderr=True)
 
 
 def _print(folder: RunFolder, record: RunRecord, seconds: float | None) -> None:
@@ -91,13 +97,19 @@ def _print(folder: RunFolder, record: RunRecord, seconds: float | None) -> None:
     line((record.name, "bold"), ": ", (record.phase, colour), f"{at}, {when}")
     if failure := result["failure"]:
         rank = f"rank {failure['rank']}, " if failure.get("rank") is not None else ""
-        line(f"  cause        {rank}{failure['class']}: {failure['type']}: {failure['message']}")
+        # A refusal is an error of its class's own name: it is not said twice.
+        kinds = dict.fromkeys((failure["class"], failure["type"]))
+        line(f"  cause        {rank}{': '.join(map(str, kinds))}: {failure['message']}")
     if result["metrics"]:
-        line("  result       " + "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items()))
+        line("  result       " + "  ".join(f"{name} {_number(value)}" for name, value in result["metrics"].items()))
     if result["checkpoint"]:
         line(f"  checkpoint   {folder.checkpoints / result['checkpoint']['file']}")
-    for label, file in (("numbers", folder.checkpoints / "metrics.json"), ("output", folder.logs)):
+    for label, file in (("numbers", folder.numbers), ("output", folder.logs)):
         if file.exists():
             line(f"  {label:<11}  {file}")
     if record.phase == "Suspended":
         line("  the same command goes on from there")
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"

@@ -2,79 +2,99 @@
 
 from __future__ import annotations
 
-import json
 import os
-import uuid
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from pet.config import ConfigError
-
-# As for a job in a cluster: what has begun keeps its spec, unless it is suspended or has failed.
-EDITABLE = ("", "Suspended", "Failed")
-
-
-@dataclass
-class RunRecord:
-    """What `run.json` holds. `phase` is empty before the first attempt."""
-
-    name: str
-    spec_hash: str
-    uid: str = field(default_factory=lambda: f"local-{uuid.uuid4()}")
-    attempt: int = 0
-    phase: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
+from pet.runfiles.atomic import replace_text
+from pet.store.lock import FolderLock
+from pet_operator.cli.local.record import RunRecord
 
 
 class RunFolder:
-    """Paths below the output folder, and the record."""
+    """Paths below the output folder, and the record. Whatever cannot be made there raises ConfigError on `--output`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self.numbers = self.checkpoints / "metrics.json"
         self.logs = path / "logs"
         self._record_file = path / "run.json"
 
-    def open(self, name: str, spec_hash: str) -> RunRecord:
-        """The record of this folder, a new one if there is none.
+    def termination_log(self, node: int) -> Path:
+        """The last word of a node's launcher."""
+        return self.logs / f"termination-{node}.json"
 
-        Raises ConfigError if the folder belongs to another job, or to this one with a spec that may not change any
-        more.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have the folder, which is made if need be, to this process alone."""
+        lock = FolderLock(self.path, field="--output")
+        with self._written():
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def open(self, name: str, spec_hash: str) -> RunRecord:
+        """The record of this folder, a new one if there is none. To be called under the lock.
+
+        Raises ConfigError if the folder belongs to another job, or to this one, finished, with another spec.
         """
         record = self._read() or RunRecord(name, spec_hash)
         if record.name != name:
             raise ConfigError.of("--output", f"{self.path} belongs to the job {record.name!r}: give another folder")
-        if record.spec_hash != spec_hash:
-            if record.phase not in EDITABLE:
-                raise ConfigError.of(
-                    "-f",
-                    f"the job has changed since it was run in {self.path}, where it is "
-                    f"{record.phase}: undo the change, or run it with --fresh in a new folder",
-                )
-            record.spec_hash = spec_hash
+        if record.spec_hash != spec_hash and record.phase == "Succeeded":
+            raise ConfigError.of(
+                "-f",
+                f"the job has changed since it was run in {self.path}, where it is {record.phase}: undo the change, "
+                "or run it with --fresh in a new folder",
+            )
+        # A phase Running is of an attempt that was killed: who runs holds the lock.
+        record.spec_hash = spec_hash
         return record
+
+    def begin(self, record: RunRecord, nodes: int) -> list[BinaryIO]:
+        """Record that an attempt begins; returns a log for the output of each node."""
+        with self._written():
+            self.logs.mkdir(parents=True, exist_ok=True)
+            for node in range(nodes):
+                self.termination_log(node).unlink(missing_ok=True)
+            logs: list[BinaryIO] = [(self.logs / f"node-{node}.log").open("ab", buffering=0) for node in range(nodes)]
+        self.save(record)
+        return logs
 
     def save(self, record: RunRecord) -> None:
         """Replace the record."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self._record_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._record_file)
+        with self._written():
+            replace_text(self._record_file, record.to_json())
 
     def write_config(self, cfg: str, text: str) -> Path:
         """Put an embedded configuration where its place under `cfgs/` still shows."""
         path = self.path / "config" / os.path.normpath(cfg)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with self._written():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         return path
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError.of(
+                "--output", f"{self.path} cannot be written to ({error}): give another folder, or mend this one"
+            ) from error
 
     def _read(self) -> RunRecord | None:
         try:
-            return RunRecord(**json.loads(self._record_file.read_text(encoding="utf-8")))
+            return RunRecord.from_json(self._record_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigError.of(
                 "--output", f"{self._record_file} cannot be read ({error}): give another folder or remove the file"
             ) from error

@@ -7,11 +7,13 @@ import json
 import re
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from pet_operator.cli.output import Listener
+from pet.runfiles.port import read_port
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
@@ -22,7 +24,7 @@ class Display:
 
     def __init__(self, *, nodes: int, verbose: bool) -> None:
         """`verbose` keeps the rows of numbers on a terminal too."""
-        self.console = Listener(stderr=True, soft_wrap=True, highlight=False)
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self.nodes = nodes
         self.verbose = verbose
         self._live = Progress(
@@ -91,16 +93,20 @@ def short_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def poll(ports: Sequence[int]) -> dict[str, Any] | None:
-    """The status of the launcher that holds rank 0, or of the first that answers; None if none does."""
-    replies = [reply for port in ports if (reply := _get(port)) is not None]
+def poll(run_dirs: Sequence[Path], uid: str) -> dict[str, Any] | None:
+    """The status of this job's launcher that holds rank 0, or of the first that answers; None if none does.
+
+    Each launcher leaves its port in its run folder. After its end another job's may answer there: `uid` tells.
+    """
+    ports = [port for run_dir in run_dirs if (port := read_port(run_dir)) is not None]
+    replies = [reply for port in ports if (reply := _get(port, uid)) is not None]
     return next((reply for reply in replies if reply.get("iteration") is not None), replies[0] if replies else None)
 
 
-def _get(port: int) -> dict[str, Any] | None:
+def _get(port: int, uid: str) -> dict[str, Any] | None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
-            status: dict[str, Any] = json.load(reply)
-            return status
+            status = json.load(reply)
     except (OSError, http.client.HTTPException, ValueError):
         return None  # not up yet, or on its way out, perhaps in the middle of a reply
+    return status if isinstance(status, dict) and status.get("uid") == uid else None

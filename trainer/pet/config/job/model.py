@@ -79,7 +79,7 @@ class Deadlines:
 class Metrics:
     """The launcher's HTTP port, and whether each rank gets its own series."""
 
-    port: int = 9400
+    port: int | None = None  # None: DEFAULT_METRICS_PORT in a pod; by hand the next free one from there
     per_rank: bool = False
 
 

@@ -9,11 +9,12 @@ import yaml
 
 from pet.config.environment import RESERVED_NAMES, RESERVED_PREFIXES, is_reserved
 from pet.config.job.fields import Fields
-from pet.config.values import show, write_text
+from pet.config.values import control_character, show, write_text
 
 LAUNCHER_OPTIONS = {
     "--cfg": "spec.cfg",
     "--type": "spec.type",
+    "--script": "spec.type",
     "--gpu_id": "spec.gpusPerNode",
     "--nproc": "spec.procsPerNode",
     "--local_rank": "nothing: the launcher sets it",
@@ -50,8 +51,12 @@ def read_overrides(spec: Fields) -> tuple[tuple[str, str], ...]:
     if "MISC.CKPT" in overrides:
         overrides.report("MISC.CKPT", "is set by the operator; say where checkpoints go with spec.checkpoint.path")
     content = spec.content.get("overrides") or {}
-    pairs = content.items() if isinstance(content, dict) else ()
-    return tuple((str(key), write_text(value)) for key, value in pairs if key != "MISC.CKPT")
+    items = content.items() if isinstance(content, dict) else ()
+    pairs = tuple((str(key), write_text(value)) for key, value in items if key != "MISC.CKPT")
+    for key, text in pairs:
+        if character := control_character(key + text, but="\n\t"):
+            overrides.report(key, f"{show(text)}: key or value hold the control character {character}; leave it out")
+    return pairs
 
 
 def read_script_args(spec: Fields) -> tuple[str, ...]:
@@ -63,6 +68,8 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
             spec.report(f"scriptArgs[{index}]", f"{option} is the launcher's; use {LAUNCHER_OPTIONS[option]}")
         elif option == "MISC.CKPT":
             spec.report(f"scriptArgs[{index}]", "MISC.CKPT is set by the operator; use spec.checkpoint.path")
+        elif option in ("--help", "-h"):
+            spec.report(f"scriptArgs[{index}]", f"{option} prints a help text and trains nothing; leave it out")
     return args
 
 
