@@ -27,8 +27,11 @@ Batch = list[tuple[int, float]]  # index and augmentation of each sample
 class Augmented(torch.utils.data.Dataset[Any]):
     """A sample is its random augmentation and its index."""
 
+    def __init__(self, size: int = SIZE) -> None:
+        self.size = size
+
     def __len__(self) -> int:
-        return SIZE
+        return self.size
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return torch.rand(()), index
@@ -194,3 +197,21 @@ def test_an_error_of_a_sample_reaches_the_rank(workers: int) -> None:
     first = run(config())[0][0][0]
     with pytest.raises(ValueError, match=f"sample {first} of the archive is damaged"):
         batches(make_train_data_loader(config(workers), Damaged()))
+
+
+@WORKERS
+def test_a_test_set_whose_samples_cannot_be_had_is_known_before_training(workers: int) -> None:
+    with pytest.raises(ValueError, match="sample 0 of the archive is damaged"):
+        make_test_data_loader(config(workers), Damaged())
+
+
+def test_a_test_set_that_makes_no_batch_is_known_before_training() -> None:
+    def collate(samples: list[Any]) -> Any:
+        raise ValueError(f"{len(samples)} images differ in size")
+
+    with pytest.raises(ValueError, match="8 images differ in size"):
+        make_test_data_loader(config(0, "TEST.IMS_PER_GPU", 8), Augmented(), collate)
+
+
+def test_a_rank_without_a_share_of_the_test_set_has_nothing_to_try() -> None:
+    assert batches(make_test_data_loader(config(), Damaged(size=0))) == []

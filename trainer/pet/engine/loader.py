@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -143,9 +144,17 @@ def make_train_data_loader(
 
 
 def make_test_data_loader(cfg: Config, dataset: SizedDataset, collate: Collate | None = None) -> DataLoader[Any]:
-    """Each sample once over all ranks, TEST.IMS_PER_GPU at a time on each."""
+    """Each sample once over all ranks, TEST.IMS_PER_GPU at a time on each.
+
+    The first batch is tried at once: what is wrong with the data or its transforms is to be known before training, not
+    at the first evaluation. Raises what the data set or `collate` raises.
+    """
+    collate = collate or torch.utils.data.default_collate
+    samples = SeededDataset(dataset, seed=0)
     batches = EvaluationBatches(len(dataset), cfg.TEST.IMS_PER_GPU, get_rank(), get_world_size())
-    return _loader(cfg, SeededDataset(dataset, seed=0), batches, collate or torch.utils.data.default_collate)
+    for keys in islice(batches, 1):
+        collate(samples.__getitems__(keys))
+    return _loader(cfg, samples, batches, collate)
 
 
 def set_run_length(cfg: Config, loader: TrainLoader) -> None:

@@ -61,11 +61,14 @@ def main(args: Namespace, session: Session) -> None:
     if checkpointer.mismatch_keys:
         logger.info("The mismatch keys: %s", checkpointer.mismatch_keys)
 
-    # 6. Data.
+    # 6. Data, that of the evaluation as well: what it lacks is to be known now, not hours later.
     loader = make_train_data_loader(
         cfg, build_dataset(cfg, is_train=True), start_iter=checkpointer.iteration + 1, collate=make_collate(cfg)
     )
     set_run_length(cfg, loader)
+    test_loader = None
+    if cfg.EVAL.ENABLED and cfg.TEST.DATASETS:
+        test_loader = make_test_data_loader(cfg, build_dataset(cfg, is_train=False), collate)
 
     # 7. Learning rate.
     scheduler = LearningRateScheduler(optimizer, cfg.SOLVER, iter_per_epoch=loader.iter_per_epoch)
@@ -85,8 +88,7 @@ def main(args: Namespace, session: Session) -> None:
         session=session,
         checkpointer=checkpointer,
     )
-    if cfg.EVAL.ENABLED and cfg.TEST.DATASETS:
-        test_loader = make_test_data_loader(cfg, build_dataset(cfg, is_train=False), collate)
+    if test_loader is not None:
         hooks.append(
             Evaluation(session, partial(evaluate, loader=test_loader, device=device), cfg, loader, key_metric="top1")
         )
