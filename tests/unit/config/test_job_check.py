@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pet.config.check import Verdict, check_job, check_manifest, check_text
+from pet.config.check import JobReview, check_job, check_manifest, check_text
 from pet.config.job import read_job
 
 SCRIPTS = ("tools/tasks/cls/train_net.py",)
@@ -30,36 +30,34 @@ def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
     }
 
 
-def check(**spec: Any) -> Verdict:
+def check(**spec: Any) -> JobReview:
     return check_manifest(manifest(**spec), SCRIPTS)
 
 
-def problems(verdict: Verdict) -> dict[str, str]:
-    return {problem.field: problem.message for problem in verdict.problems}
+def problems(review: JobReview) -> dict[str, str]:
+    return {problem.field: problem.message for problem in review.problems}
 
 
-def reasons(verdict: Verdict) -> list[str]:
-    return [warning.reason for warning in verdict.warnings]
+def reasons(review: JobReview) -> list[str]:
+    return [warning.reason for warning in review.warnings]
 
 
 def test_a_valid_job_has_a_script_and_a_configuration() -> None:
-    verdict = check()
-    assert verdict.valid
-    assert not verdict.warnings
-    assert verdict.script is not None
-    assert verdict.script.path == SCRIPTS[0]
-    assert verdict.cfg is not None
-    assert verdict.cfg.TRAIN.BATCH_SIZE == 8
-    assert verdict == check_job(read_job(manifest()), SCRIPTS)
+    review = check()
+    assert review.valid
+    assert not review.warnings
+    assert review.script is not None
+    assert review.script.path == SCRIPTS[0]
+    assert review.cfg is not None
+    assert review.cfg.TRAIN.BATCH_SIZE == 8
+    assert review == check_job(read_job(manifest()), SCRIPTS)
 
 
 def test_all_problems_of_spec_script_and_configuration_come_together() -> None:
     template = {"spec": {"containers": [{"env": [{"name": "RANK"}]}]}}
     config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 7, "BATCHSIZE": 1}, "SOLVER": {"SNAPSHOT_ITER": "often"}}
-    verdict = check_manifest(
-        manifest("n" * 51, cfg="cfgs/tasks/clss/a.yaml", config=config, template=template), SCRIPTS
-    )
-    assert list(problems(verdict)) == [
+    review = check_manifest(manifest("n" * 51, cfg="cfgs/tasks/clss/a.yaml", config=config, template=template), SCRIPTS)
+    assert list(problems(review)) == [
         "metadata.name",
         "spec.template.spec.containers[0].env[0].name",
         "spec.cfg",
@@ -68,22 +66,69 @@ def test_all_problems_of_spec_script_and_configuration_come_together() -> None:
         "TRAIN.BATCH_SIZE",
         "MISC.DEVICE",
     ]
-    assert verdict.script is None
-    assert verdict.cfg is None
+    assert review.script is None
+    assert review.cfg is None
 
 
-@pytest.mark.parametrize("broken", [{"nodes": "two"}, {"gpusPerNode": "none"}, {"gpusPerNode": 0, "procsPerNode": 0}])
-def test_nothing_is_concluded_from_a_field_that_could_not_be_read(broken: dict[str, Any]) -> None:
-    spec = {"procsPerNode": None, "config": {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 7}}} | broken
-    assert not {"TRAIN.BATCH_SIZE", "MISC.DEVICE"} & set(problems(check(**spec)))
+VALID_CONFIG: dict[str, Any] = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
+
+
+def changed(**sections: Any) -> dict[str, Any]:
+    """The valid configuration with other sections."""
+    return VALID_CONFIG | sections
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        ({"nodes": "two", "overrides": {"TRAIN.BATCH_SIZE": 7}}, "spec.nodes"),
+        ({"gpusPerNode": "none", "procsPerNode": None, "overrides": {"TRAIN.BATCH_SIZE": 7}}, "spec.gpusPerNode"),
+        ({"procsPerNode": 0, "overrides": {"TRAIN.BATCH_SIZE": 7}}, "spec.procsPerNode"),
+        ({"cfg": 3}, "spec.cfg"),
+        ({"type": ["tasks"], "cfg": "a.yaml"}, "spec.type"),
+        ({"image": 3, "cfg": "cfgs/tasks/mine/a.yaml", "config": changed(MINE={})}, "spec.image"),
+        ({"config": [1, 2]}, "spec.config"),
+        ({"config": "text"}, "spec.config"),
+        ({"config": ""}, "spec.config"),
+        ({"overrides": ["TRAIN.DATASETS"], "config": {"MISC": {"DEVICE": "cpu"}}}, "spec.overrides"),
+        ({"scriptArgs": ["TRAIN.DATASETS", ["a"]], "config": {"MISC": {"DEVICE": "cpu"}}}, "spec.scriptArgs[1]"),
+        ({"scriptArgs": [3]}, "spec.scriptArgs[0]"),
+        ({"checkpoint": 3}, "spec.checkpoint"),
+        ({"checkpoint": {"volume": 3}}, "spec.checkpoint.volume"),
+        ({"data": 3}, "spec.data"),
+        ({"config": changed(MISC=None)}, "MISC"),
+        ({"config": changed(MISC={"DEVICE": 3})}, "MISC.DEVICE"),
+        ({"config": changed(MISK={"DEVICE": "cpu"}, MISC={})}, "MISK"),
+        ({"config": changed(TRAIN={"DATASET": ["a"], "BATCH_SIZE": 8})}, "TRAIN.DATASET"),
+        ({"config": changed(MODEL={"IN_CHANNELS": 2})}, "MODEL.IN_CHANNELS"),
+        ({"config": changed(DATA={"PIXEL_MEAN": [float("nan")]})}, "DATA.PIXEL_MEAN"),
+        ({"config": changed(VIS={"BOX": {"ENABLED": True}})}, "VIS.BOX.ENABLED"),
+    ],
+)
+def test_one_cause_is_one_problem(broken: dict[str, Any], field: str) -> None:
+    review = check(**broken)
+    assert list(problems(review)) == [field]
+    assert len(review.problems) == 1
+    assert not [warning for warning in review.warnings if warning.reason != "KeyNotChecked"]
+
+
+@pytest.mark.parametrize(("part", "broken"), [("spec", 3), ("spec", None), ("metadata", 3), ("metadata", None)])
+def test_a_part_that_is_missing_or_no_mapping_is_one_problem(part: str, broken: object) -> None:
+    [problem] = check_manifest(manifest() | {part: broken}, SCRIPTS).problems
+    assert problem.field == part if broken else problem.field in (part, "metadata.name")
+
+
+def test_a_misspelt_key_does_not_hide_what_is_wrong_with_the_right_one() -> None:
+    train = {"DATASETS": ["a"], "BATCHSIZE": 8, "BATCH_SIZE": 7}
+    assert list(problems(check(config=changed(TRAIN=train)))) == ["TRAIN.BATCHSIZE", "TRAIN.BATCH_SIZE"]
 
 
 def test_a_script_that_belongs_to_pet_but_is_not_built_is_refused_without_judging_its_keys() -> None:
-    verdict = check(cfg="cfgs/tasks/face/a.yaml", config={"TRAIN": {"DATASETS": ["a"]}, "MODEL": {"ARCFACE": 1},
+    review = check(cfg="cfgs/tasks/face/a.yaml", config={"TRAIN": {"DATASETS": ["a"]}, "MODEL": {"ARCFACE": 1},
                                                           "MISC": {"DEVICE": "cpu"}})  # fmt: skip
-    assert list(problems(verdict)) == ["spec.cfg"]
-    assert problems(verdict)["spec.cfg"].endswith("is not built yet; available: tools/tasks/cls/train_net.py")
-    assert reasons(verdict) == ["KeyNotChecked"]
+    assert list(problems(review)) == ["spec.cfg"]
+    assert problems(review)["spec.cfg"].endswith("is not built yet; available: tools/tasks/cls/train_net.py")
+    assert reasons(review) == ["KeyNotChecked"]
 
 
 def test_a_wrong_type_is_a_problem_of_the_spec() -> None:
@@ -95,16 +140,16 @@ def test_a_wrong_type_is_a_problem_of_the_spec() -> None:
 )
 def test_the_device_must_be_what_the_job_asks_the_node_for(gpus: int, device: str, valid: bool) -> None:
     config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": device}}
-    verdict = check(gpusPerNode=gpus, procsPerNode=None, config=config)
-    assert list(problems(verdict)) == ([] if valid else ["MISC.DEVICE"])
+    review = check(gpusPerNode=gpus, procsPerNode=None, config=config)
+    assert list(problems(review)) == ([] if valid else ["MISC.DEVICE"])
 
 
 def test_overrides_win_over_the_configuration_and_are_checked_like_it() -> None:
-    verdict = check(
+    review = check(
         overrides={"TRAIN.BATCH_SIZE": 10, "SOLVER.OPTIMIZER.BASE_LR": "1e-3"}, scriptArgs=["MISC.SEED", "5"]
     )
-    assert verdict.cfg is not None
-    assert (verdict.cfg.TRAIN.BATCH_SIZE, verdict.cfg.SOLVER.OPTIMIZER.BASE_LR, verdict.cfg.MISC.SEED) == (10, 1e-3, 5)
+    assert review.cfg is not None
+    assert (review.cfg.TRAIN.BATCH_SIZE, review.cfg.SOLVER.OPTIMIZER.BASE_LR, review.cfg.MISC.SEED) == (10, 1e-3, 5)
     found = problems(check(overrides={"TRAIN.BATCH": 10}, scriptArgs=["MISC.SEED", "x"]))
     assert found == {
         "MISC.SEED": "'x' is not a whole number; the default is 0 (spec.overrides)",
@@ -129,10 +174,10 @@ def test_a_checkpoint_folder_in_the_configuration_is_ignored_with_a_warning() ->
 
 @pytest.mark.parametrize(("nodes", "loss"), [(1, "they go when its pod goes"), (2, "each restart begins at step 1")])
 def test_checkpoints_without_a_volume_are_warned_of(nodes: int, loss: str) -> None:
-    verdict = check(nodes=nodes, checkpoint=None)
-    assert verdict.valid
-    assert reasons(verdict) == ["NotPersistent"]
-    assert loss in verdict.warnings[0].message
+    review = check(nodes=nodes, checkpoint=None)
+    assert review.valid
+    assert reasons(review) == ["NotPersistent"]
+    assert loss in review.warnings[0].message
 
 
 def test_on_delete_of_a_claim_that_is_not_ours_is_warned_of() -> None:
@@ -140,20 +185,20 @@ def test_on_delete_of_a_claim_that_is_not_ours_is_warned_of() -> None:
 
 
 def test_a_misspelt_task_that_the_tutorial_taught_is_warned_of() -> None:
-    verdict = check_manifest(manifest(cfg="cfgs/tasks/instanse/a.yaml"), ["tools/tasks/instance/train_net.py"])
-    assert verdict.valid
-    assert reasons(verdict) == ["ScriptAlias"]
+    review = check_manifest(manifest(cfg="cfgs/tasks/instanse/a.yaml"), ["tools/tasks/instance/train_net.py"])
+    assert review.valid
+    assert reasons(review) == ["ScriptAlias"]
 
 
 def test_without_an_embedded_configuration_the_images_own_file_is_checked() -> None:
     files = {"cfgs/tasks/cls/a.yaml": "TRAIN: {DATASETS: [a], BATCH_SIZE: 7}\nMISC: {DEVICE: cpu, CKPT: stock}"}
-    verdict = check_manifest(manifest(config=None), SCRIPTS, read_cfg=files.get)
-    assert list(problems(verdict)) == ["TRAIN.BATCH_SIZE"]
+    review = check_manifest(manifest(config=None), SCRIPTS, read_cfg=files.get)
+    assert list(problems(review)) == ["TRAIN.BATCH_SIZE"]
 
 
 def test_a_file_that_the_image_does_not_hold_is_refused_with_a_near_one() -> None:
-    verdict = check(config=None, cfg="cfgs/tasks/cls/FashionMNIST/slim_resnet.yaml")
-    message = problems(verdict)["spec.cfg"]
+    review = check(config=None, cfg="cfgs/tasks/cls/FashionMNIST/slim_resnet.yaml")
+    message = problems(review)["spec.cfg"]
     assert "embed the configuration as spec.config" in message
     assert "did you mean cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml?" in message
 
@@ -163,19 +208,19 @@ def test_the_stock_file_is_found_by_its_normalised_path() -> None:
 
 
 def test_a_file_outside_the_image_is_left_to_the_launcher() -> None:
-    verdict = check(config=None, cfg="/data/cfgs/tasks/cls/a.yaml")
-    assert verdict.valid
-    assert reasons(verdict) == ["ConfigNotChecked"]
+    review = check(config=None, cfg="/data/cfgs/tasks/cls/a.yaml")
+    assert review.valid
+    assert reasons(review) == ["ConfigNotChecked"]
 
 
 def test_what_only_a_foreign_image_may_know_is_left_to_its_launcher() -> None:
     config = {"MODEL": {"NEW": 1}, "TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
-    verdict = check(image="mine", cfg="cfgs/projects/mine/a.yaml", config=config)
-    assert verdict.valid
-    assert reasons(verdict) == ["NotCheckedForeignImage", "KeyNotChecked"]
-    verdict = check(image="mine", config=None)
-    assert verdict.valid
-    assert reasons(verdict) == ["ConfigNotChecked"]
+    review = check(image="mine", cfg="cfgs/projects/mine/a.yaml", config=config)
+    assert review.valid
+    assert reasons(review) == ["NotCheckedForeignImage", "KeyNotChecked"]
+    review = check(image="mine", config=None)
+    assert review.valid
+    assert reasons(review) == ["ConfigNotChecked"]
 
 
 def test_what_is_known_is_checked_in_a_foreign_image_too() -> None:
@@ -184,24 +229,24 @@ def test_what_is_known_is_checked_in_a_foreign_image_too() -> None:
 
 
 def test_an_image_that_is_known_to_be_stock_is_checked_fully() -> None:
-    verdict = check_manifest(manifest(image="stock", config={"NEW": 1}), SCRIPTS, foreign_image=False)
-    assert "NEW" in problems(verdict)
+    review = check_manifest(manifest(image="stock", config={"NEW": 1}), SCRIPTS, foreign_image=False)
+    assert "NEW" in problems(review)
 
 
-def test_a_file_of_several_jobs_gives_a_verdict_for_each() -> None:
+def test_a_file_of_several_jobs_gives_a_review_for_each() -> None:
     text = yaml.safe_dump_all([manifest("one"), {"kind": "Pod"}, manifest("three", nodes=0)])
-    verdicts = check_text(text, "jobs.yaml", SCRIPTS)
-    assert [verdict.valid for verdict in verdicts] == [True, False, False]
-    assert [verdict.job.name if verdict.job else None for verdict in verdicts] == ["one", None, "three"]
+    reviews = check_text(text, "jobs.yaml", SCRIPTS)
+    assert [review.valid for review in reviews] == [True, False, False]
+    assert [review.job.name if review.job else None for review in reviews] == ["one", None, "three"]
 
 
 @pytest.mark.parametrize("text", ["", "a: ["])
-def test_a_file_without_a_job_is_one_invalid_verdict(text: str) -> None:
-    [verdict] = check_text(text, "jobs.yaml")
-    assert [problem.field for problem in verdict.problems] == ["jobs.yaml"]
+def test_a_file_without_a_job_is_one_invalid_review(text: str) -> None:
+    [review] = check_text(text, "jobs.yaml")
+    assert [problem.field for problem in review.problems] == ["jobs.yaml"]
 
 
 def test_a_field_that_is_written_twice_is_reported_beside_all_other_problems() -> None:
     text = yaml.safe_dump(manifest(nodes=0)) + "kind: PetTrainingJob\n"
-    [verdict] = check_text(text, "jobs.yaml", SCRIPTS)
-    assert list(problems(verdict)) == ["kind", "spec.nodes"]
+    [review] = check_text(text, "jobs.yaml", SCRIPTS)
+    assert list(problems(review)) == ["kind", "spec.nodes"]

@@ -9,7 +9,7 @@ from pet.config.errors import ConfigError, Problem
 from pet.config.infer import config_hash, infer_cfg
 from pet.config.load import load_config
 from pet.config.node import Config, get_base_cfg
-from pet.config.rules import check_config
+from pet.config.rules import check_config, config_warnings
 from pet.config.scripts import Script, resolve_script
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Script",
     "check_config",
     "config_hash",
+    "config_warnings",
     "get_base_cfg",
     "infer_cfg",
     "known_scripts",

@@ -21,6 +21,25 @@ class Problem:
         return f"{self.field}: {self.message}" if self.field else self.message
 
 
+@dataclass(frozen=True)
+class UnknownKey(Problem):
+    """A key that the schema does not have; the trainer of a foreign image may know it. `near`: what may be meant."""
+
+    near: str | None = None
+
+
+@dataclass(frozen=True)
+class JobWarning:
+    """Something the user should know that does not stop the job. `reason` is CamelCase, as events have it."""
+
+    reason: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
 class ConfigError(Exception):
     """The user's input cannot be used; `problems` lists everything that was found (exit code 78)."""
 

@@ -25,7 +25,7 @@ def load_config(
     Raises one ConfigError with the problems of all sources together.
     """
     cfg, problems = read_config(script, cfg_file=cfg_file, text=text, overrides=overrides, world_size=world_size)
-    if problems:
+    if problems or cfg is None:
         raise ConfigError(problems)
     return cfg
 
@@ -36,25 +36,29 @@ def read_config(
     cfg_file: str | None = None,
     text: str | None = None,
     text_source: str = "config",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = (),
     overrides_source: str = "command line",
     world_size: int | None = None,
-) -> tuple[Config, list[Problem]]:
-    """As `load_config`, but returns the problems beside what could be used."""
+) -> tuple[Config | None, list[Problem]]:
+    """As `load_config`, but returns the problems beside what could be used.
+
+    None, and no rule is judged, where a source as a whole is unusable; `overrides` None says so of them.
+    """
     cfg = get_base_cfg(script)
+    whole = overrides is not None
+    problems: list[Problem] = []
     try:
         if text is not None:
-            problems = merge_yaml(cfg, cfg.schema, text, text_source, lines=False)
+            problems += merge_yaml(cfg, cfg.schema, text, text_source, lines=False)
         elif cfg_file is not None:
-            problems = merge_yaml(cfg, cfg.schema, read_file(cfg_file), cfg_file, lines=True)
-        else:
-            problems = []
-    except ConfigError as error:  # the source as a whole is unusable: no rule can be judged
-        return cfg, [*error.problems, *merge_pairs(cfg, cfg.schema, overrides, overrides_source)]
-    problems += merge_pairs(cfg, cfg.schema, overrides, overrides_source)
+            problems += merge_yaml(cfg, cfg.schema, read_file(cfg_file), cfg_file, lines=True)
+    except ConfigError as error:
+        problems += error.problems
+        whole = False
+    problems += merge_pairs(cfg, cfg.schema, overrides or (), overrides_source)
+    if not whole:
+        return None, problems
+    problems += check_config(cfg, world_size, problems)  # before anything is inferred: that is not the user's doing
     infer_cfg(cfg, cfg_file)
-    # A key that could not be read has its default here: what a rule would say about that is not the user's doing.
-    unread = {problem.field for problem in problems}
-    problems += [problem for problem in check_config(cfg, world_size) if problem.field not in unread]
     cfg.freeze()
     return cfg, problems

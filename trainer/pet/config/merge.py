@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
 
-from pet.config.errors import Problem
+from pet.config.errors import Problem, UnknownKey
 from pet.config.schema import Key, Schema
 from pet.config.values import Misfit, fit, numbers, read_text, show
 from pet.config.yaml_text import load_entries
@@ -18,10 +19,6 @@ MOVED = {
     "DEVICE": "this is MISC.DEVICE since Pet 0.6",
     "DATALOADER": "its keys are in DATA since Pet 0.6, for example DATA.LOADER_THREADS",
 }
-
-
-class UnknownKey(Problem):
-    """A key that the schema does not have. The trainer of a foreign image may know it."""
 
 
 def merge_yaml(root: CfgNode, schema: Schema, text: str, source: str, *, lines: bool) -> list[Problem]:
@@ -66,21 +63,24 @@ def checked(key: Key, value: object) -> Any:
         example = f"; the default is {show(key.default)}" if key.default not in ("", (), [], None) else ""
         raise Misfit(f"{misfit}{example}") from None
     for number in numbers(fitted):
-        if not key.minimum <= number <= key.maximum:
-            raise Misfit(f"{show(value)} is {_outside(number, key)}")
+        least, most = key.limits(number)
+        if not least <= number <= most:
+            raise Misfit(f"{show(value)} is {_outside(number, least, most)}")
     return fitted
 
 
-def _outside(number: float, key: Key) -> str:
-    if number < key.minimum:
-        return f"too small; the least is {key.minimum:.10g}"
-    if number > key.maximum and number != float("inf"):
-        return f"too large; the most is {key.maximum:.10g}"
+def _outside(number: float, least: float, most: float) -> str:
+    if number < least:
+        return f"too small; the least is {least:.10g}"
+    if number > most and number != math.inf:
+        return f"too large; the most is {most:.10g}"
     return "not a finite number"
 
 
 def _unknown(schema: Schema, name: str, value: object, where: str) -> Problem | None:
     """Why this name is no key, or None if it is one."""
+    if not name:
+        return Problem(where, f"gives {show(value)} to a key without a name; name it, for example MISC.SEED")
     if name in schema.keys:
         return None
     if name in schema.sections:
@@ -90,7 +90,7 @@ def _unknown(schema: Schema, name: str, value: object, where: str) -> Problem | 
     if top in MOVED:
         return Problem(name, f"{MOVED[top]} ({where})")
     near = schema.nearest(name)
-    return UnknownKey(name, f"no such key{f', did you mean {near}?' if near else ''} ({where})")
+    return UnknownKey(name, f"no such key{f', did you mean {near}?' if near else ''} ({where})", near)
 
 
 def _set(root: CfgNode, name: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from pet.config.defaults import SCRIPTS, common, schema
 from pet.config.rules import NOT_AVAILABLE_YET
-from pet.config.schema import Key, Schema
+from pet.config.schema import FINITE, Key, Schema
 from pet.config.values import describe
 
 _HEAD = """# Configuration keys
@@ -45,7 +45,14 @@ def _part(title: str, base: Mapping[str, Key], keys: Mapping[str, Key]) -> Itera
 
 def _row(name: str, key: Key) -> str:
     comment = key.comment + ("; **not available yet**" if name in NOT_AVAILABLE_YET else "")
-    return f"| `{name}` | `{json.dumps(key.default)}` | {describe(key.type)} | {comment.replace('|', chr(92) + '|')} |"
+    type_ = describe(key.type) + _range(key)
+    return f"| `{name}` | `{json.dumps(key.default)}` | {type_} | {comment.replace('|', chr(92) + '|')} |"
+
+
+def _range(key: Key) -> str:
+    limits = [f"from {key.minimum:.10g}"] if key.minimum > -FINITE else []
+    limits += [f"to {key.maximum:.10g}"] if key.maximum < FINITE else []
+    return f", {' '.join(limits)}" if limits else ""
 
 
 if __name__ == "__main__":

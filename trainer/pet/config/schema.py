@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pet.config.values import INT64_MAX
+
 FINITE = sys.float_info.max
 
 
@@ -29,6 +31,12 @@ class Key:
     comment: str
     minimum: float = -FINITE
     maximum: float = FINITE
+
+    def limits(self, number: float) -> tuple[float, float]:
+        """The least and the most that this number of the value may be. Whole ones fit 64 bits: tensors hold them."""
+        if isinstance(number, int):
+            return max(self.minimum, -INT64_MAX), min(self.maximum, INT64_MAX)
+        return self.minimum, self.maximum
 
 
 # Nested like the YAML: section names lead to sections, key names to keys.

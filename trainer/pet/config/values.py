@@ -6,13 +6,28 @@ import ast
 import contextlib
 import difflib
 import json
+import re
 import reprlib
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "None"}
-_SHORT = reprlib.Repr()
+
+
+class _Short(reprlib.Repr):
+    """Python refuses to write very long numbers in decimal digits."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 1000 else f"{hex(x)[:20]}..."
+
+
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 80
+
+
+# What no argument of a program, no file's name and no message can hold: control characters, halves of surrogate pairs.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+INT64_MAX = 2**63 - 1
 
 
 class Misfit(Exception):
@@ -35,6 +50,12 @@ def write_text(value: object) -> str:
 def show(value: object) -> str:
     """A value for a message, cut to a readable length."""
     return _SHORT.repr(value)
+
+
+def control_character(text: str, *, but: str = "") -> str | None:
+    """The first control character in a text, written as an escape; those in `but` are allowed. None: it has none."""
+    found = next((character for character in _CONTROL.findall(text) if character not in but), None)
+    return found and ascii(found)
 
 
 def describe(form: Any) -> str:
@@ -98,7 +119,7 @@ def _fit_choice(value: object, form: Any) -> Any:
         if any(meaning == choice and type(meaning) is type(choice) for meaning in meanings):
             return choice
     folded = {str(choice).lower(): choice for choice in choices}
-    close = difflib.get_close_matches(str(value).lower(), folded, n=1)
+    close = difflib.get_close_matches((value if isinstance(value, str) else show(value)).lower(), folded, n=1)
     hint = f", did you mean {folded[close[0]]}?" if close else ""
     raise Misfit(f"{show(value)} is not {describe(form)}{hint}")
 
@@ -109,7 +130,10 @@ def _fit_text(value: object) -> str:
         inner = read_text(value)
         if inner is None:
             raise Misfit(f'{show(value)} is not text; give "" for none')
-        return inner if isinstance(inner, str) else value
+        text = inner if isinstance(inner, str) else value
+        if character := control_character(text):
+            raise Misfit(f"{show(text)} holds the control character {character}; leave it out")
+        return text
     raise Misfit(f"{show(value)} is not text; " + ('give "" for none' if value is None else "put it in quotes"))
 
 

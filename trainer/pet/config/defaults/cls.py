@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pet.config.defaults.common import PIXELS
 from pet.config.schema import Declaration, Key
 
 # Applied in the given order to uint8 images; the conversion to float and the normalisation by DATA.PIXEL_MEAN and
@@ -47,16 +48,29 @@ KEYS: Declaration = {
                 "resize: shorter side in pixels, one drawn per image; the first is"
                 " the size that the analyser counts FLOPs at",
                 minimum=1,
+                maximum=PIXELS,
             ),
         },
         "RANDOM_CROP": {
             "CROP_SCALES": Key(
-                ((32, 32),), tuple[tuple[int, int], ...], "random_crop: one (height, width) in pixels", minimum=1
+                ((32, 32),),
+                tuple[tuple[int, int], ...],
+                "random_crop: one (height, width) in pixels",
+                minimum=1,
+                maximum=PIXELS,
             ),
-            "BORDER": Key(4, int, "random_crop: zero padding on each side before the crop, in pixels", minimum=0),
+            "BORDER": Key(
+                4, int, "random_crop: zero padding on each side before the crop, in pixels", minimum=0, maximum=PIXELS
+            ),
         },
         "RANDOM_RESIZED_CROP": {
-            "SIZE": Key((224, 224), tuple[int, int], "random_resized_crop: (height, width) afterwards", minimum=1),
+            "SIZE": Key(
+                (224, 224),
+                tuple[int, int],
+                "random_resized_crop: (height, width) afterwards",
+                minimum=1,
+                maximum=PIXELS,
+            ),
             "SCALE": Key(
                 (0.08, 1.0), tuple[float, float], "random_resized_crop: share of the image's area", minimum=0, maximum=1
             ),
@@ -69,21 +83,29 @@ KEYS: Declaration = {
     },
     "TEST": {
         "TRANSFORMS": Key(("resize", "center_crop"), tuple[TestTransform, ...], "of test images, in this order"),
-        "RESIZE": {"SCALE": Key(256, int, "resize: shorter side in pixels", minimum=1)},
+        "RESIZE": {"SCALE": Key(256, int, "resize: shorter side in pixels", minimum=1, maximum=PIXELS)},
         "CENTER_CROP": {
-            "CROP_SCALES": Key((224, 224), tuple[int, int], "center_crop: (height, width) in pixels", minimum=1),
+            "CROP_SCALES": Key(
+                (224, 224), tuple[int, int], "center_crop: (height, width) in pixels", minimum=1, maximum=PIXELS
+            ),
         },
     },
     "MODEL": {
         "BACKBONE": Key("resnet50", str, "of the backbone registry: slim_resnet, or one of torchvision's ResNets"),
-        "NUM_CLASSES": Key(1000, int, "classes that the head tells apart; must be those of the data set", minimum=1),
+        "NUM_CLASSES": Key(
+            1000, int, "classes that the head tells apart; must be those of the data set", minimum=1, maximum=10**6
+        ),
         "IN_CHANNELS": Key(3, Literal[1, 3], "channels of an image: 3, or 1 for greyscale"),
         "LABEL_SMOOTHING": Key(
             0.0, float, "share of the target that is spread evenly over all classes", minimum=0, maximum=1
         ),
         "SLIM_RESNET": {
-            "WIDTHS": Key((16, 32, 64, 128), tuple[int, ...], "slim_resnet: channels of each stage", minimum=1),
-            "BLOCKS": Key((1, 1, 1, 1), tuple[int, ...], "slim_resnet: basic blocks of each stage", minimum=1),
+            "WIDTHS": Key(
+                (16, 32, 64, 128), tuple[int, ...], "slim_resnet: channels of each stage", minimum=1, maximum=8192
+            ),
+            "BLOCKS": Key(
+                (1, 1, 1, 1), tuple[int, ...], "slim_resnet: basic blocks of each stage", minimum=1, maximum=1000
+            ),
         },
     },
 }

@@ -10,6 +10,13 @@ from typing import Any, Literal
 
 from pet.config.schema import Declaration, Key
 
+# Far above what anybody trains with: a slip of the finger is refused before a machine is exhausted by it.
+PIXELS = 16_384  # along one side of an image
+IMAGES = 2**20  # in a batch
+PROCESSES = 1024
+STEPS = 10**9
+EPOCHS = 10**6
+
 MISC: Declaration = {
     "VERSION": Key("0.7a", str, "edition of Pet that the file was written for; a note, never checked"),
     "CKPT": Key("", str, "folder of checkpoints and logs; empty: cfgs/x/y.yaml gives ckpts/x/y"),
@@ -49,10 +56,12 @@ DATA: Declaration = {
         "subtracted from each channel, in FORMAT.IMAGE; ours: Caffe's ImageNet means",
     ),
     "PIXEL_STD": Key((1.0, 1.0, 1.0), tuple[float, ...], "divides each channel afterwards; ours"),
-    "LOADER_THREADS": Key(4, int, "worker processes of each rank's loader; 0: in the rank itself; ours", minimum=0),
+    "LOADER_THREADS": Key(
+        4, int, "worker processes of each rank's loader; 0: in the rank itself; ours", minimum=0, maximum=PROCESSES
+    ),
     "DROP_LAST": Key(None, bool | None, "drop an epoch's last, smaller batch; None: as MISC.CUDNN; ours"),
     "PIN_MEMORY": Key(True, bool, "page-locked batches, on CUDA only; ours"),
-    "PREFETCH": Key(2, int, "batches that each worker loads ahead; ours", minimum=1),
+    "PREFETCH": Key(2, int, "batches that each worker loads ahead; ours", minimum=1, maximum=1024),
     "FORMAT": {
         "IMAGE": Key(
             "bgr255",
@@ -63,8 +72,8 @@ DATA: Declaration = {
 }
 
 RESIZE: Declaration = {
-    "SCALES": Key((800,), tuple[int, ...], "shorter side in pixels, drawn from these; ours", minimum=1),
-    "MAX_SIZE": Key(1333, int, "longest side in pixels; ours", minimum=1),
+    "SCALES": Key((800,), tuple[int, ...], "shorter side in pixels, drawn from these; ours", minimum=1, maximum=PIXELS),
+    "MAX_SIZE": Key(1333, int, "longest side in pixels; ours", minimum=1, maximum=PIXELS),
     "SCALES_SAMPLING": Key(
         "choice",
         Literal["choice", "range", "scale_factor"],
@@ -81,18 +90,24 @@ COLOR_JITTER: Declaration = {
 TRAIN: Declaration = {
     "WEIGHTS": Key("", str, "file of pre-trained weights; not read on resume"),
     "DATASETS": Key((), tuple[str, ...], "names in the data set catalogue"),
-    "BATCH_SIZE": Key(16, int, "images of one step over all ranks; must divide by the world size; ours", minimum=1),
+    "BATCH_SIZE": Key(
+        16, int, "images of one step over all ranks; must divide by the world size; ours", minimum=1, maximum=IMAGES
+    ),
     "AUTO_RESUME": Key(True, bool, "go on from the newest verified checkpoint"),
     "METRICS_ON": Key(True, bool, "log losses and metrics; ours"),
     "TRANSFORMS": Key((), tuple[str, ...], "augmentation of training images, in this order"),
     "RESIZE": RESIZE,
     "RANDOM_CROP": {
-        "CROP_SCALES": Key(((640, 640),), tuple[tuple[int, int], ...], "(height, width) in pixels", minimum=1),
-        "BORDER": Key(0, int, "padding on each side before the crop, in pixels; ours", minimum=0),
+        "CROP_SCALES": Key(
+            ((640, 640),), tuple[tuple[int, int], ...], "(height, width) in pixels", minimum=1, maximum=PIXELS
+        ),
+        "BORDER": Key(0, int, "padding on each side before the crop, in pixels; ours", minimum=0, maximum=PIXELS),
     },
-    "CENTER_CROP": {"CROP_SCALES": Key((224, 224), tuple[int, int], "(height, width) in pixels; ours", minimum=1)},
+    "CENTER_CROP": {
+        "CROP_SCALES": Key((224, 224), tuple[int, int], "(height, width) in pixels; ours", minimum=1, maximum=PIXELS)
+    },
     "RANDOM_RESIZED_CROP": {
-        "SIZE": Key((224, 224), tuple[int, int], "(height, width) afterwards; ours", minimum=1),
+        "SIZE": Key((224, 224), tuple[int, int], "(height, width) afterwards; ours", minimum=1, maximum=PIXELS),
         "SCALE": Key((0.08, 1.0), tuple[float, float], "share of the image's area; ours", minimum=0, maximum=1),
         "RATIO": Key((0.75, 4 / 3), tuple[float, float], "width over height; ours", minimum=0),
     },
@@ -112,12 +127,14 @@ TRAIN: Declaration = {
 TEST: Declaration = {
     "WEIGHTS": Key("", str, "file of weights to evaluate"),
     "DATASETS": Key((), tuple[str, ...], "names in the data set catalogue"),
-    "IMS_PER_GPU": Key(1, int, "images that each rank evaluates at once; ours", minimum=1),
+    "IMS_PER_GPU": Key(1, int, "images that each rank evaluates at once; ours", minimum=1, maximum=IMAGES),
     "RESIZE": {
-        "SCALE": Key(800, int, "shorter side in pixels; ours", minimum=1),
-        "MAX_SIZE": Key(1333, int, "longest side in pixels; ours", minimum=1),
+        "SCALE": Key(800, int, "shorter side in pixels; ours", minimum=1, maximum=PIXELS),
+        "MAX_SIZE": Key(1333, int, "longest side in pixels; ours", minimum=1, maximum=PIXELS),
     },
-    "CENTER_CROP": {"CROP_SCALES": Key((224, 224), tuple[int, int], "(height, width) in pixels; ours", minimum=1)},
+    "CENTER_CROP": {
+        "CROP_SCALES": Key((224, 224), tuple[int, int], "(height, width) in pixels; ours", minimum=1, maximum=PIXELS)
+    },
     "PRECISE_BN": {
         "ENABLED": Key(False, bool, "replace running batch-norm statistics by exact ones"),
         "PERIOD": Key(0, int, "steps between two times; 0: only at the end", minimum=0),
@@ -149,16 +166,22 @@ OPTIMIZER: Declaration = {
 }
 
 SCHEDULER: Declaration = {
-    "TOTAL_EPOCHS": Key(None, int | None, "length in epochs; None or <= 0: TOTAL_ITERS counts; ours"),
-    "TOTAL_ITERS": Key(90000, int, "length in steps", minimum=1),
+    "TOTAL_EPOCHS": Key(None, int | None, "length in epochs; None or <= 0: TOTAL_ITERS counts; ours", maximum=EPOCHS),
+    "TOTAL_ITERS": Key(90000, int, "length in steps", minimum=1, maximum=STEPS),
     "POLICY": Key("STEP", Literal["STEP", "COSINE", "POLY", "STEP_COSINE"], "the rate's curve; ours"),
     "STEPS": Key(
-        (60000, 80000), tuple[int, ...], "milestones of STEP, in steps, or in epochs with TOTAL_EPOCHS; ours", minimum=1
+        (60000, 80000),
+        tuple[int, ...],
+        "milestones of STEP, in steps, or in epochs with TOTAL_EPOCHS; ours",
+        minimum=1,
+        maximum=STEPS,
     ),
     "GAMMA": Key(0.1, float, "factor at each milestone", minimum=0),
     "LR_POW": Key(0.9, float, "exponent of POLY", minimum=0),
-    "WARM_UP_EPOCHS": Key(None, float | None, "length of the warm-up in epochs; None: WARM_UP_ITERS; ours", minimum=0),
-    "WARM_UP_ITERS": Key(500, int, "length of the warm-up in steps; 0: none", minimum=0),
+    "WARM_UP_EPOCHS": Key(
+        None, float | None, "length of the warm-up in epochs; None: WARM_UP_ITERS; ours", minimum=0, maximum=EPOCHS
+    ),
+    "WARM_UP_ITERS": Key(500, int, "length of the warm-up in steps; 0: none", minimum=0, maximum=STEPS),
     "WARM_UP_FACTOR": Key(0.1, float, "first factor of the warm-up", minimum=0),
     "WARM_UP_METHOD": Key("LINEAR", Literal["LINEAR", "CONSTANT"], "how the factor goes to 1"),
     "LOG_LR_CHANGE_THRESHOLD": Key(1.1, float, "log a change of the rate by more than this factor", minimum=1),

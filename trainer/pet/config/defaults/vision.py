@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pet.config.defaults.common import PIXELS
 from pet.config.schema import Declaration, Key
 
 # Upstream's names of what a head measures itself by.
@@ -47,12 +48,16 @@ DATA: Declaration = {
 }
 
 TRAIN: Declaration = {
-    "CROP_AND_EXPAND": {"RATIO": Key((1.0, 4.0), tuple[float, float], "smallest and largest canvas; ours", minimum=1)},
-    "EFFICIENT_DET_RESIZE_CROP": {
-        "SIZE": Key((640, 640), tuple[int, int], "(height, width) afterwards; ours", minimum=1),
-        "SCALE": Key((0.1, 2.0), tuple[float, float], "lowest and highest factor; ours", minimum=0),
+    "CROP_AND_EXPAND": {
+        "RATIO": Key((1.0, 4.0), tuple[float, float], "smallest and largest canvas; ours", minimum=1, maximum=100)
     },
-    "SIZE_DIVISIBILITY": Key(0, int, "pad batches to a multiple of this; 0: no padding; ours", minimum=0),
+    "EFFICIENT_DET_RESIZE_CROP": {
+        "SIZE": Key((640, 640), tuple[int, int], "(height, width) afterwards; ours", minimum=1, maximum=PIXELS),
+        "SCALE": Key((0.1, 2.0), tuple[float, float], "lowest and highest factor; ours", minimum=0, maximum=100),
+    },
+    "SIZE_DIVISIBILITY": Key(
+        0, int, "pad batches to a multiple of this; 0: no padding; ours", minimum=0, maximum=PIXELS
+    ),
     "RANDOM_CROP": {
         "IOU_THS": Key(
             (0.9, 0.7, 0.5, 0.3, 0.1),
@@ -109,6 +114,6 @@ KEYS: Declaration = {
     "EVAL": {"METRICS": METRICS},
     "DATA": DATA,
     "TRAIN": TRAIN,
-    "TEST": {"SIZE_DIVISIBILITY": Key(0, int, "as in TRAIN; ours", minimum=0)},
+    "TEST": {"SIZE_DIVISIBILITY": Key(0, int, "as in TRAIN; ours", minimum=0, maximum=PIXELS)},
     "MODEL": MODEL,
 }

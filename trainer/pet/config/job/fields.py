@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pet.config.errors import Problem
-from pet.config.values import show
+from pet.config.values import INT64_MAX, control_character, show
 
 Default = TypeVar("Default")
+
+# What Kubernetes holds a whole number in.
+INT32_MAX = 2**31 - 1
 
 # Kubernetes' resource.Quantity: a number and a suffix. Sign and exponent are left out: sizes need neither.
 _QUANTITY = re.compile(r"(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
@@ -21,17 +24,18 @@ class Fields:
     """A mapping at `path`; problems are appended to the list that all mappings of one manifest share.
 
     Every reading method returns the default where the field is absent, null or wrong. `close` reports fields that
-    nobody asked for.
+    nobody asked for. `readable` is False where a mapping is missing or is none: then nothing is missed in it.
     """
 
     def __init__(self, content: object, path: str, problems: list[Problem]) -> None:
         self.path = path
+        self.readable = content is None or isinstance(content, dict)
         self.problems = problems
         self.content: dict[str, Any] = {}
         self._asked: list[str] = []
         if isinstance(content, dict):
             self.content = {str(name): value for name, value in content.items() if value is not None}
-        elif content is not None:
+        elif not self.readable:
             problems.append(Problem(path, f"{show(content)} is not a mapping"))
 
     def __contains__(self, name: str) -> bool:
@@ -46,20 +50,29 @@ class Fields:
         self._asked.append(name)
         return self.content.get(name)
 
-    def child(self, name: str) -> Fields:
+    def child(self, name: str, *, required: bool = False) -> Fields:
         """A mapping inside this one; empty where it is absent."""
-        return Fields(self.value(name), f"{self.path}.{name}" if self.path else name, self.problems)
+        child = Fields(self.value(name), f"{self.path}.{name}" if self.path else name, self.problems)
+        if required and name not in self:
+            self.report(name, "is required")
+            child.readable = False
+        return child
 
     def text(self, name: str, default: Default, *, required: bool = False) -> str | Default:
         """A field that holds text, not empty."""
         value = self.value(name)
         if value is None:
-            if required:
+            if required and self.readable:
                 self.report(name, "is required")
             return default
-        if isinstance(value, str) and value.strip():
+        if not isinstance(value, str):
+            self.report(name, f"{show(value)} is not text; put it in quotes")
+        elif not value.strip():
+            self.report(name, "is empty")
+        elif character := control_character(value):
+            self.report(name, f"{show(value)} holds the control character {character}; leave it out")
+        else:
             return value
-        self.report(name, "is empty" if value == "" else f"{show(value)} is not text; put it in quotes")
         return default
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
@@ -72,16 +85,17 @@ class Fields:
         self.report(name, f"{value!r} is none of {', '.join(choices)}{hint}")
         return default
 
-    def integer(self, name: str, default: Default, *, minimum: int, maximum: int | None = None) -> int | Default:
+    def integer(self, name: str, default: Default, *, minimum: int, maximum: int = INT32_MAX) -> int | Default:
         """A whole number within its range."""
         value = self.value(name)
         if value is None:
             return default
-        limits = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        if type(value) is not int or value < minimum or (maximum is not None and value > maximum):
-            self.report(name, f"{show(value)} is not a whole number {limits}")
-            return default
-        return value
+        if type(value) is int and minimum <= value <= maximum:
+            return value
+        largest_matters = maximum < INT32_MAX or (type(value) is int and value > maximum)
+        limits = f"from {minimum} to {maximum}" if largest_matters else f"at least {minimum}"
+        self.report(name, f"{show(value)} is not a whole number {limits}")
+        return default
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
@@ -99,10 +113,13 @@ class Fields:
         if not isinstance(value, list):
             self.report(name, f"{show(value)} is not a list")
             return ()
+        known = len(self.problems)
         for index, entry in enumerate(value):
             if not isinstance(entry, str):
                 self.report(f"{name}[{index}]", f"{show(entry)} is not text; put it in quotes")
-        return tuple(str(entry) for entry in value)
+            elif character := control_character(entry, but="\n\t"):
+                self.report(f"{name}[{index}]", f"{show(entry)} holds the control character {character}; leave it out")
+        return tuple(value) if len(self.problems) == known else ()
 
     def quantity(self, name: str) -> str:
         """A size in Kubernetes' notation, for example 16Gi; empty where it is absent."""
@@ -111,7 +128,7 @@ class Fields:
             return ""
         text = str(value)
         match = _QUANTITY.fullmatch(text) if not isinstance(value, bool) else None
-        if match and float(match[1]) > 0:
+        if match and 0 < float(match[1]) <= INT64_MAX:
             return text
         self.report(name, f"{show(value)} is not a size; give a number above 0 with a unit, for example 16Gi")
         return ""

@@ -12,6 +12,9 @@ from pet.config.values import show
 from pet.config.yaml_text import load_documents
 
 NAME_LENGTH = 50  # host names are built from it
+# Far above what a cluster and a machine have; a slip of the finger is refused before anything is exhausted by it.
+MAX_NODES = 10_000
+MAX_RANKS = 1024  # of one node
 
 
 def read_jobs(text: str) -> list[PetTrainingJob]:
@@ -58,11 +61,9 @@ def parse_job(manifest: object) -> tuple[PetTrainingJob | None, list[Problem]]:
         ]
     metadata = root.child("metadata")
     name = _name(metadata)
-    if "spec" not in root:
-        root.report("spec", "is required")
     job = PetTrainingJob(
         name=name,
-        spec=_spec(root.child("spec"), name),
+        spec=_spec(root.child("spec", required=True), name),
         namespace=metadata.text("namespace", PetTrainingJob.namespace),
         uid=metadata.text("uid", ""),
         annotations={key: str(value) for key, value in metadata.child("annotations").content.items()},
@@ -76,7 +77,7 @@ def _name(metadata: Fields) -> str:
     name = metadata.text("name", "")
     if "generateName" in metadata and not name:
         metadata.report("generateName", "cannot be used: a job's checkpoints belong to its name; give metadata.name")
-    elif not name and "name" not in metadata:
+    elif not name and "name" not in metadata and metadata.readable:
         metadata.report("name", "is required")
     elif len(name) > NAME_LENGTH:
         metadata.report("name", f"{name!r} has {len(name)} characters; at most {NAME_LENGTH} are allowed")
@@ -86,10 +87,10 @@ def _name(metadata: Fields) -> str:
 
 
 def _spec(spec: Fields, name: str) -> JobSpec:
-    gpus = spec.integer("gpusPerNode", JobSpec.gpus_per_node, minimum=0)
+    gpus = spec.integer("gpusPerNode", JobSpec.gpus_per_node, minimum=0, maximum=MAX_RANKS)
     if "procsPerNode" in spec and gpus:
         spec.report("procsPerNode", "counts ranks on the CPU; it needs gpusPerNode: 0")
-    nodes = spec.integer("nodes", JobSpec.nodes, minimum=1)
+    nodes = spec.integer("nodes", JobSpec.nodes, minimum=1, maximum=MAX_NODES)
     result = JobSpec(
         cfg=workload.read_cfg(spec),
         type=spec.text("type", None),
@@ -99,7 +100,7 @@ def _spec(spec: Fields, name: str) -> JobSpec:
         image=spec.text("image", ""),
         nodes=nodes,
         gpus_per_node=gpus,
-        procs_per_node=spec.integer("procsPerNode", JobSpec.procs_per_node, minimum=1),
+        procs_per_node=spec.integer("procsPerNode", JobSpec.procs_per_node, minimum=1, maximum=MAX_RANKS),
         gpu_resource=spec.text("gpuResource", JobSpec.gpu_resource),
         template=workload.read_template(spec.child("template")),
         shared_memory=sections.read_shared_memory(spec.child("sharedMemory")),

@@ -69,7 +69,7 @@ def _volume(checkpoint: Fields, nodes: int) -> CheckpointVolume | None:
         storage_class_name=volume.text("storageClassName", ""),
         access_modes=volume.texts("accessModes"),
     )
-    if ("claimName" in volume) == ("size" in volume):
+    if volume.readable and ("claimName" in volume) == ("size" in volume):
         checkpoint.report("volume", "needs one of claimName, an existing claim, and size, a claim to be made")
     if "claimName" in volume and ("storageClassName" in volume or "accessModes" in volume):
         volume.report("claimName", "names a claim that exists; storageClassName and accessModes are for a new one")

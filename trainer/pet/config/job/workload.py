@@ -48,15 +48,17 @@ def read_config(spec: Fields) -> str | None:
 def read_overrides(spec: Fields) -> tuple[tuple[str, str], ...]:
     """`spec.overrides` as the KEY, text pairs that they are handed on as."""
     overrides = spec.child("overrides")
-    if "MISC.CKPT" in overrides:
-        overrides.report("MISC.CKPT", "is set by the operator; say where checkpoints go with spec.checkpoint.path")
-    content = spec.content.get("overrides") or {}
-    items = content.items() if isinstance(content, dict) else ()
-    pairs = tuple((str(key), write_text(value)) for key, value in items if key != "MISC.CKPT")
-    for key, text in pairs:
-        if character := control_character(key + text, but="\n\t"):
+    content = spec.value("overrides")
+    pairs = []
+    for key, value in content.items() if isinstance(content, dict) else ():  # null is a value here
+        text = write_text(value)
+        if key == "MISC.CKPT":
+            overrides.report(key, "is set by the operator; say where checkpoints go with spec.checkpoint.path")
+        elif character := control_character(f"{key}{text}", but="\n\t"):
             overrides.report(key, f"{show(text)}: key or value hold the control character {character}; leave it out")
-    return pairs
+        else:
+            pairs.append((str(key), text))
+    return tuple(pairs)
 
 
 def read_script_args(spec: Fields) -> tuple[str, ...]:
