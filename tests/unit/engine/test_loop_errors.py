@@ -110,6 +110,18 @@ def test_a_loss_that_is_not_finite_ends_training_by_name_and_nothing_bad_is_save
     assert training.files == [f"model_iter{step}.pth" for step in range(period, 7, period)]
 
 
+@pytest.mark.parametrize("period", [10, 100])
+def test_the_guard_needs_no_log_of_the_losses(tmp_path: Path, period: int) -> None:
+    hook = Everywhere()
+    keys = ("TRAIN.METRICS_ON", False, "MISC.DISPLAY_ITER", 10, "SOLVER.SNAPSHOT_ITER", period)
+    training = short_toy(tmp_path, 30, *keys, model=lambda: Poisoned(17), hooks=[hook])
+    with pytest.raises(NonFiniteLoss, match=r"loss 'total_loss \(not logged\)' is nan at iteration 17"):
+        training.run()
+    assert hook.calls.count("after_backward") == 20
+    assert published().losses == {}
+    assert training.files == [f"model_iter{step}.pth" for step in range(period, 17, period)]
+
+
 def test_without_the_guard_weights_that_are_not_finite_are_not_saved_either(tmp_path: Path) -> None:
     training = short_toy(tmp_path, 4, "SOLVER.NAN_GUARD", False, "SOLVER.SNAPSHOT_ITER", 1, model=lambda: Poisoned(3))
     with pytest.raises(ArithmeticError, match="weights are not finite"):

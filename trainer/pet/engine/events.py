@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -77,8 +76,7 @@ class History:
         return values[-window:]
 
 
-@dataclass(frozen=True)
-class StepMetrics:
+class StepMetrics(NamedTuple):
     """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already."""
 
     iteration: int

@@ -22,7 +22,7 @@ from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Call, HookSet, attach, run_all
 from pet.engine.loader import TrainLoader
-from pet.engine.metrics import flush_metrics, write_metrics
+from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
 from pet.engine.optimizer import clip_gradients
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
@@ -181,6 +181,8 @@ class TrainLoop:
         if self._metrics_on:
             norms = {} if norm is None else {"grad_norm": norm}
             numbers |= {**outputs["losses"], **outputs["metrics"], **norms, "total_loss": loss}
+        else:
+            numbers[UNLOGGED_LOSS] = loss
         write_metrics(numbers, storage)
         heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
 

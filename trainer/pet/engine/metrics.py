@@ -18,6 +18,8 @@ from pet.engine.events import EventStorage, StepMetrics
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
+# Checked like every loss, and put into no history: what is left to guard where TRAIN.METRICS_ON is off.
+UNLOGGED_LOSS = "total_loss (not logged)"
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -38,14 +40,19 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
     `metrics` holds scalar tensors of one device, or plain numbers; every rank must give the same names.
     Values appear in the storage when the window ends. Names that contain "loss" are checked for being finite.
     """
-    names = tuple(name for name, value in metrics.items() if isinstance(value, torch.Tensor))
+    on_device: dict[str, torch.Tensor] = {}
+    on_host: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, torch.Tensor):
+            on_device[name] = value
+        else:
+            on_host[name] = float(value)
     values = None
-    if names:
+    if on_device:
         with torch.no_grad():
             # One operation for all terms; detaching each of them would cost one per term.
-            values = torch.stack([metrics[name] for name in names])  # type: ignore[misc]
-    host = {name: float(value) for name, value in metrics.items() if not isinstance(value, torch.Tensor)}
-    storage.pending.append(StepMetrics(storage.iter, names, values, host))
+            values = torch.stack(list(on_device.values()))
+    storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host))
 
 
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
@@ -65,7 +72,8 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
         for name, value in numbers:
             if "loss" in name and not math.isfinite(value):
                 broken.append(NonFiniteLoss(step.iteration, name, value))
-            storage.put_scalar(name, value)
+            if name != UNLOGGED_LOSS:
+                storage.put_scalar(name, value)
     storage.nonfinite += len(broken)
     if broken and guard:
         raise broken[0]

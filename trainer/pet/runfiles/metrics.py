@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class JobMetrics:
 
 def write_metrics_file(path: str | Path, metrics: JobMetrics) -> None:
     """Replace the file. Raises OSError; the loop reports that and goes on."""
-    replace_text(Path(path), json.dumps(finite_or_none(asdict(metrics)), allow_nan=False))
+    replace_text(Path(path), json.dumps(finite_or_none(metrics), allow_nan=False))
 
 
 def read_metrics_file(path: str | Path) -> JobMetrics | None:
@@ -76,11 +76,11 @@ def read_metrics_file(path: str | Path) -> JobMetrics | None:
 
 
 def finite_or_none(value: Any) -> Any:
-    """The same nest of dicts and lists with every number that is not finite replaced by None."""
+    """The same nest of dicts, lists and dataclasses, these as dicts, with None for every number that is not finite."""
     if isinstance(value, dict):
         return {key: finite_or_none(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite_or_none(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return finite_or_none(vars(value)) if is_dataclass(value) else value
