@@ -83,6 +83,11 @@ def test_port_that_is_taken(made: Bench) -> None:
     assert port in said
 
 
+def test_folder_of_run_files_that_cannot_be_made(made: Bench) -> None:
+    (made.folder / "file").touch()
+    assert "PETJOB_RUN_DIR: cannot be made" in refused(made.launch(PETJOB_RUN_DIR=str(made.folder / "file")))
+
+
 def test_checkpoint_folder_that_another_launcher_holds(made: Bench) -> None:
     with FolderLock(made.folder / "taken"):
         assert "is in use by" in refused(made.launch("MISC.CKPT", "taken"))

@@ -31,6 +31,7 @@ def test_ctrl_c_reaches_each_rank_once_and_a_second_one_changes_nothing(tmp_path
         launched.process.send_signal(signal.SIGTERM)
         made.touch("leave")
         assert launched.wait() == 143
+        assert "leave within 25 s" in launched.err, "of a grace period of 30 s some are left for the report"
         signals = {entry["rank"]: entry["number"] for entry in made.journal("signal")}
         assert signals == {0: signal.SIGTERM, 1: signal.SIGTERM}
         assert len(made.journal("signal")) == 2

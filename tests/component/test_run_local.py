@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -67,7 +68,7 @@ class Desk:
             "metadata": {"name": "small"},
             "spec": {
                 "cfg": "cfgs/tasks/cls/small.yaml", "config": config, "gpusPerNode": 0, "procsPerNode": 1,
-                "checkpoint": {"volume": {"size": "1Gi"}}, "metrics": {"port": free_port()}, **spec,
+                "checkpoint": {"volume": {"size": "1Gi"}}, **spec,
             },
         }  # fmt: skip
         (self.folder / "job.yaml").write_text(yaml.safe_dump(job))
@@ -279,7 +280,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on_from_there(desk: Desk) -> Non
 
 def test_two_nodes_are_two_launchers_in_a_fresh_folder(desk: Desk) -> None:
     (desk.folder / "mine").mkdir()
-    desk.write(nodes=2)
+    first = free_port()
+    desk.write(nodes=2, metrics={"port": first})
     arguments = ("--set", "SOLVER.SCHEDULER.TOTAL_ITERS=2", "--output", "mine", "--fresh", "-o", "json")
     assert desk.run(*arguments) == 0, desk.err
     result = desk.result
@@ -291,8 +293,44 @@ def test_two_nodes_are_two_launchers_in_a_fresh_folder(desk: Desk) -> None:
     ]  # fmt: skip
     messages = [json.loads((logs / f"termination-{node}.json").read_text()) for node in (0, 1)]
     assert {message["class"] for message in messages} == {"Succeeded"}
-    assert len(set(re.findall(r"live: +(\S+)/status", desk.err))) == 2
+    assert {int(port) for port in re.findall(r"live: \S+:(\d+)/status", desk.err)} == {first, first + 1}
     assert all(f"[node {node}] pet: ranks: 2 on 2 nodes (CPU)" in desk.err for node in (0, 1))
+
+
+def test_another_ctrl_c_ends_a_run_that_does_not_stop(desk: Desk) -> None:
+    desk.gate(before=2)
+    desk.write()
+    with desk.start("--local", "-o", "json") as process:
+        eventually((desk.folder / "reached-before-2").exists, "the training is held in step 2")
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: "the ranks save a checkpoint and leave" in desk.err, "the launcher has asked its rank")
+        assert "stopping, as asked: another Ctrl-C ends it at once" in desk.err
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 1
+    failure = desk.result["failure"]
+    assert (desk.result["phase"], failure["class"], failure["type"]) == ("Failed", "Crash", "SIGKILL")
+    assert failure["message"].startswith("killed by another Ctrl-C")
+
+
+def test_a_run_that_reaches_its_deadline_has_failed(desk: Desk) -> None:
+    desk.gate(before=1)
+    desk.write(deadlines={"activeSeconds": 1}, suspend=True)
+    assert desk.run("-o", "json") == 1
+    assert "warning  spec.suspend: true is for a cluster; --local runs the job all the same\n" in desk.err
+    assert "stopping, spec.deadlines.activeSeconds is over" in desk.err
+    assert (desk.result["phase"], desk.result["failure"]["class"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_a_port_that_the_job_names_and_another_program_has_is_refused(desk: Desk) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        desk.write(metrics={"port": port})
+        assert desk.run() == 78
+    refusal = f"PETJOB_METRICS_PORT or spec.metrics.port: cannot listen on 127.0.0.1, port {port}"
+    assert f"  cause        ConfigError: {refusal} (" in desk.out
+    assert desk.err.count(refusal) == 1
 
 
 def test_failed_job_names_its_cause_and_may_be_changed(desk: Desk) -> None:
@@ -315,6 +353,7 @@ INVALID: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
     "job": ({"nodes": 0, "procsPerNod": 2}, (), ("spec.nodes", "spec.procsPerNod")),
     "configuration": ({"overrides": {"SOLVER.OPTIMIZR": 1}}, (), ("SOLVER.OPTIMIZR",)),
     "set": ({}, ("--set", "MISC.SEED=x", "--set", "MISC.SED=1"), ("MISC.SEED", "MISC.SED")),
+    "help": ({"scriptArgs": ["--", "--help"]}, (), ("spec.scriptArgs[1]",)),
     "set without a value": ({}, ("--set", "MISC.SEED"), ("--set", "KEY=VALUE")),
 }
 

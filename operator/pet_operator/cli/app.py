@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pet import __version__
-from pet.config import ConfigError
+from pet.config import ConfigError, Problem
 from pet_operator.cli import output, plan, streams
 from pet_operator.cli.data import data
 from pet_operator.cli.local.command import run
@@ -49,7 +49,7 @@ def main() -> None:
         output.report(error.problems)
         sys.exit(output.Exit.INVALID)
     except streams.ResultLost as error:
-        output.line(("error  ", "red"), str(error), stderr=True)
+        output.report([Problem("stdout", str(error))])
         sys.exit(output.Exit.FAILED)
 
 

@@ -55,7 +55,7 @@ class Results(_Stream):
     def _lost(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
             raise error  # the command line's library ends without a word
-        raise ResultLost(f"{error.strerror}: the result could not be written to stdout") from error
+        raise ResultLost(f"{error.strerror}: the result is lost; write it somewhere else") from error
 
 
 class Remarks(_Stream):

@@ -1,13 +1,17 @@
-"""What `pet run --local` refuses before a launcher is started."""
+"""What `pet run --local` refuses before a launcher is started, and what it says of a job that has finished."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.commands import PET, python
+import pytest
+from harness.commands import PET, pet, python
 from harness.launcher import ROOT
 
 from pet.store.lock import FolderLock
+from pet_operator.cli.local.command import read_one
+from pet_operator.cli.local.folder import RunFolder
+from pet_operator.cli.local.record import RunRecord
 
 SAMPLE = str(ROOT / "crds/samples/fashion-mnist.yaml")
 
@@ -28,3 +32,23 @@ def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
     assert answer.code == 78
     assert "--output" in answer.err
     assert "cannot be used" in answer.err
+
+
+@pytest.mark.parametrize("output", ["/proc/nowhere", "damaged"])
+def test_an_output_that_cannot_be_used_is_an_error_without_a_traceback(tmp_path: Path, output: str) -> None:
+    (tmp_path / "damaged" / "run.json").mkdir(parents=True)
+    answer = python(*PET, "run", "--local", "-f", SAMPLE, "--output", output, folder=tmp_path)
+    assert (answer.code, answer.out) == (78, "")
+    assert answer.err.startswith("error  --output: ")
+    assert "Traceback" not in answer.err
+
+
+def test_the_result_of_a_finished_job_is_told_even_if_a_number_of_it_is_none(tmp_path: Path) -> None:
+    result = {"name": "fashion-mnist", "phase": "Succeeded", "iteration": 8, "metrics": {"top1": 0.5, "top5": None},
+              "checkpoint": None, "resumedFrom": None, "failure": None, "output": str(tmp_path)}  # fmt: skip
+    spec = read_one(SAMPLE, []).spec
+    RunFolder(tmp_path).save(RunRecord("fashion-mnist", spec.hash, attempt=1, phase="Succeeded", result=result))
+    answer = pet("run", "--local", "-f", SAMPLE, "--output", str(tmp_path))
+    assert answer.code == 0
+    assert "fashion-mnist: Succeeded at iteration 8, earlier" in answer.out
+    assert "  result       top1 0.5000  top5 not finite\n" in answer.out

@@ -50,3 +50,17 @@ def test_arguments_with_spaces_stay_whole() -> None:
     hooks = "[{'type': 'a:B'}]"
     options = parse_options(["TRAIN.HOOKS", hooks, "--", "two words"])
     assert (options.rest, options.overrides) == (("TRAIN.HOOKS", hooks, "two words"), ("TRAIN.HOOKS", hooks))
+
+
+def test_a_script_that_is_named_has_no_default_configuration() -> None:
+    """So says one that was started by itself without --cfg, and hands itself to the launcher."""
+    with pytest.raises(ConfigError, match=r"^--cfg: is missing: tools/tasks/cls/train_net\.py needs a configuration"):
+        parse_options(["--script=tools/tasks/cls/train_net.py", "MISC.SEED", "7"])
+    assert parse_options(["--script=tools/tasks/cls/train_net.py", "--cfg", "a.yaml"]).cfg_file == "a.yaml"
+
+
+def test_help_is_printed_with_the_default_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse_options(["--help"])
+    assert raised.value.code == 0
+    assert DEFAULT_CFG in capsys.readouterr().out.replace("\n", "")

@@ -135,6 +135,15 @@ def test_numbers_of_a_running_job(job: Job, plan: Plan) -> None:
     }  # fmt: skip
 
 
+def test_ranks_that_leave_after_the_last_iteration_have_finished(job: Job, plan: Plan) -> None:
+    job.start()
+    job.beat(Section.DONE, steps=59, resumed=40)
+    job.tell(METRICS)
+    assert (job.status(plan)["iteration"], job.status(plan)["state"]) == (99, "stopping")
+    job.beat(Section.DONE, steps=60, resumed=40)
+    assert (job.status(plan)["iteration"], job.status(plan)["state"]) == (100, "finished")
+
+
 @pytest.mark.parametrize(
     ("section", "state"),
     [

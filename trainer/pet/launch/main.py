@@ -27,7 +27,7 @@ from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
 from pet.runfiles.rundir import run_folder
-from pet.store.errors import CheckpointUnusable, Fenced, usable
+from pet.store.errors import CheckpointUnusable, Fenced
 from pet.store.lock import FolderLock
 
 # What keeps a launcher from starting ranks, as they themselves would end by it.
@@ -61,7 +61,7 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
         try:
             plan = make_plan(options, JobEnvironment.from_environ(os.environ), tools)
             supervisor = _prepare(plan, stack)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whoever exits here has trained nothing, whatever its code
             return _refuse(error)
         verdict = _supervise(supervisor)
         _report(verdict, supervisor)
@@ -122,7 +122,7 @@ def _report(verdict: Verdict, supervisor: Supervisor) -> None:
     write_termination_message(termination_message(verdict, supervisor.plan, supervisor.record.snapshot()), os.environ)
 
 
-def _refuse(error: Exception) -> ExitCode:
+def _refuse(error: BaseException) -> ExitCode:
     """Say why nothing is started, and leave it as the termination message."""
     code = next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
     if code is None:
@@ -140,8 +140,10 @@ def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
     """The run folder. One that was not given is removed in the end."""
     if not environment.run_dir:
         return Path(stack.enter_context(run_folder()))
-    with usable(environment.run_dir, "PETJOB_RUN_DIR"):
+    try:
         os.makedirs(environment.run_dir, exist_ok=True)
+    except OSError as error:
+        raise ConfigError.of("PETJOB_RUN_DIR", f"cannot be made ({error}): give another folder, or none") from error
     return Path(environment.run_dir)
 
 

@@ -70,7 +70,10 @@ def state(snapshot: Snapshot) -> str:
     if snapshot.phase is not Phase.RUNNING:
         return str(snapshot.phase.value)
     heartbeats = snapshot.observation.heartbeats
-    return _STATES[heartbeats[min(heartbeats)].section] if heartbeats else "loading"
+    if not heartbeats:
+        return "loading"
+    section = heartbeats[min(heartbeats)].section
+    return "finished" if section is Section.DONE and _complete(snapshot) else _STATES[section]
 
 
 def restart(snapshot: Snapshot) -> int:
@@ -104,6 +107,13 @@ def iteration(snapshot: Snapshot) -> int | None:
         heartbeat = None
     metrics = snapshot.observation.metrics
     return max((source.iteration for source in (heartbeat, metrics) if source is not None), default=None)
+
+
+def _complete(snapshot: Snapshot) -> bool:
+    """Whether the last iteration is done; not known without rank 0."""
+    maximum = _of_metrics(snapshot, "max_iterations")
+    done = iteration(snapshot)
+    return maximum is not None and done is not None and done >= maximum
 
 
 def checkpoint_document(checkpoint: CheckpointInfo) -> dict[str, Any]:

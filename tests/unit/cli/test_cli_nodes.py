@@ -1,0 +1,91 @@
+"""What the launchers of a local run are given, and whose status is believed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pet.config import ConfigError, JobEnvironment
+from pet.config.job import Checkpoint, JobSpec, Metrics, PetTrainingJob
+from pet.runfiles.port import write_port
+from pet_operator.cli.local.folder import RunFolder
+from pet_operator.cli.local.nodes import environments_of
+from pet_operator.cli.local.progress import poll
+from pet_operator.cli.local.record import RunRecord
+
+
+def environments(nodes: int, port: int | None = None) -> list[JobEnvironment]:
+    spec = JobSpec(cfg="cfgs/a.yaml", checkpoint=Checkpoint("a"), nodes=nodes, metrics=Metrics(port))
+    run_dirs = [Path(f"/run/node-{node}") for node in range(nodes)]
+    record = RunRecord("job", "1f0c", uid="local-1", attempt=2)
+    return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"), run_dirs)
+
+
+def test_a_port_that_the_job_does_not_name_is_left_to_the_launchers() -> None:
+    assert [environment.to_environ()["PETJOB_METRICS_PORT"] for environment in environments(2)] == ["", ""]
+
+
+def test_a_port_that_the_job_names_is_that_of_node_0_and_the_next_ones_those_of_the_others() -> None:
+    assert [environment.metrics_port for environment in environments(3, port=65533)] == [65533, 65534, 65535]
+
+
+def test_a_port_that_leaves_none_for_the_other_nodes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^spec\.metrics\.port: 65534 leaves no port .* 3 nodes; give at most 65533"):
+        environments(3, port=65534)
+
+
+def test_nodes_differ_in_what_is_their_own_and_in_nothing_else() -> None:
+    first, second = (environment.to_environ() for environment in environments(2))
+    assert {name for name in first if first[name] != second[name]} == {
+        "PETJOB_NODE_INDEX", "PET_NODE_RANK", "PETJOB_POD_NAME", "PETJOB_RUN_DIR", "PETJOB_TERMINATION_LOG",
+    }  # fmt: skip
+    assert (first["PETJOB_RUN_DIR"], first["PETJOB_UID"], first["PETJOB_ATTEMPT"]) == ("/run/node-0", "local-1", "2")
+
+
+def test_runs_that_are_started_together_meet_at_different_ports() -> None:
+    ports = {environments(1)[0].master_port for _ in range(4)}
+    assert len(ports) > 1, "the kernel gives out its ports at random"
+
+
+@contextmanager
+def answering(run_dir: Path, status: object) -> Iterator[None]:
+    """A server whose port stands in `run_dir`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(status).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    run_dir.mkdir()
+    write_port(run_dir, server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_status_of_rank_0_is_found_and_that_of_another_job_is_not_believed(tmp_path: Path) -> None:
+    other: dict[str, Any] = {"uid": "local-2", "iteration": 7}
+    waiting, leading = {"uid": "local-1", "iteration": None}, {"uid": "local-1", "iteration": 3}
+    run_dirs = [tmp_path / name for name in ("none", "list", "other", "waiting", "leading")]
+    assert poll(run_dirs, "local-1") is None
+    with answering(tmp_path / "list", []), answering(tmp_path / "other", other):
+        assert poll(run_dirs, "local-1") is None
+        with answering(tmp_path / "waiting", waiting):
+            assert poll(run_dirs, "local-1") == waiting
+            with answering(tmp_path / "leading", leading):
+                assert poll(run_dirs, "local-1") == leading

@@ -1,0 +1,65 @@
+"""What becomes of a command whose stdout or stderr cannot be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from harness.commands import PET, TIMEOUT
+from harness.launcher import ROOT
+
+FULL = Path("/dev/full")
+VALID = "crds/samples/fashion-mnist.yaml"
+
+pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs a file that is always full")
+
+
+def run(*arguments: str, stdin: str = "", **streams: Any) -> subprocess.CompletedProcess[str]:
+    """`pet` with stdout or stderr as given; the other one is read."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    return subprocess.run(
+        [sys.executable, *PET, *arguments], cwd=ROOT, input=stdin, text=True, timeout=TIMEOUT, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "trainer"))},
+        **streams,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def full() -> Iterator[IO[str]]:
+    """A file on a full disk."""
+    with FULL.open("w") as file:
+        yield file
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plan", "-f", VALID), ("plan", "-f", VALID, "-o", "json"), ("--version",), ("run", "--help")]
+)
+def test_a_result_that_cannot_be_written_is_an_error(arguments: tuple[str, ...], full: IO[str]) -> None:
+    done = run(*arguments, stdout=full)
+    said = "error  stdout: No space left on device: the result is lost; write it somewhere else\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_reader_that_is_gone_ends_a_command_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        done = run("plan", "-f", VALID, "-o", "json", stdout=pipe)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_remarks_that_cannot_be_written_change_nothing(full: IO[str]) -> None:
+    done = run("plan", "-f", VALID, stderr=full)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "fashion-mnist: valid")
+    assert run("run", "--local", "-f", "-", stdin="{}", stderr=full).returncode == 78
+
+
+def test_characters_that_the_encoding_lacks_are_shown_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run("plan", "-f", VALID)
+    assert (done.returncode, "1 node \\xd7 2 CPU ranks" in done.stdout) == (0, True)

@@ -1,0 +1,65 @@
+"""The port of a launcher: the one that is asked for, or the next free one, never one that another has."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pet.config import ConfigError, JobEnvironment
+from pet.config.environment import DEFAULT_METRICS_PORT
+from pet.launch.endpoints import Endpoints
+from pet.launch.plan import Plan
+from pet.launch.record import Record
+from pet.runfiles.port import read_port, write_port
+
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def listening(environment: JobEnvironment, plan: Plan) -> Iterator[int]:
+    """A launcher's endpoints; their port."""
+    endpoints = Endpoints(environment)
+    endpoints.serve(plan, Record())
+    try:
+        yield endpoints.port
+    finally:
+        endpoints.close()
+
+
+def test_launchers_without_a_port_of_their_own_take_different_ones(plan: Plan) -> None:
+    environment = JobEnvironment(bind_address=HOST)
+    with listening(environment, plan) as first, listening(environment, plan) as second:
+        assert DEFAULT_METRICS_PORT <= first < second
+
+
+@pytest.mark.parametrize("wrong", [None, 70000, -1])
+def test_a_port_that_cannot_be_had_is_refused_by_both_of_its_names(wrong: int | None) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = wrong or taken.getsockname()[1]
+        with pytest.raises(ConfigError) as caught:
+            Endpoints(JobEnvironment(bind_address=HOST, metrics_port=port))
+    (problem,) = caught.value.problems
+    assert problem.field == "PETJOB_METRICS_PORT or spec.metrics.port"
+    assert f"cannot listen on {HOST}, port {port} (" in problem.message
+    assert "give another port, or none for the next free one" in problem.message
+
+
+def test_the_port_is_told_once_it_is_known(tmp_path: Path) -> None:
+    assert read_port(tmp_path) is None
+    write_port(tmp_path, 9400)
+    assert read_port(tmp_path) == 9400
+    assert [file.name for file in tmp_path.iterdir()] == ["port"]
+
+
+def test_a_port_that_is_asked_for_is_the_one_that_is_served(make: Callable[..., Plan]) -> None:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    with listening(JobEnvironment(bind_address=HOST, metrics_port=port), make()) as served:
+        assert served == port

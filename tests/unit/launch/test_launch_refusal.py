@@ -1,0 +1,39 @@
+"""A launcher that starts nothing: its exit code and its last word."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pet.launch import main
+from pet.launch.main import launch
+from pet.runfiles.exits import ExitCode
+
+
+@pytest.fixture
+def last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the termination message goes."""
+    monkeypatch.setenv("PETJOB_TERMINATION_LOG", str(tmp_path / "last"))
+    return tmp_path / "last"
+
+
+def test_help_is_answered_and_no_failure(last_word: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert launch(["--help"], Path("tools")) is ExitCode.SUCCEEDED
+    assert "usage: train_net_all.py" in capfd.readouterr().out
+    assert not last_word.exists()
+
+
+def test_a_wrong_command_line_is_refused_in_one_line(last_word: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert launch(["--script=tools/tasks/cls/train_net.py"], Path("tools")) is ExitCode.CONFIG_ERROR
+    message = json.loads(last_word.read_text())
+    assert (message["exitCode"], message["class"], message["type"]) == (78, "ConfigError", "ConfigError")
+    assert capfd.readouterr().err == f"pet: {message['message']}\n"
+
+
+def test_an_exit_while_it_prepares_is_no_success(last_word: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "make_plan", lambda *arguments: sys.exit(0))
+    assert launch([], Path("tools")) is ExitCode.APP_ERROR
+    assert json.loads(last_word.read_text())["type"] == "SystemExit"
