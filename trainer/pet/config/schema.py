@@ -5,13 +5,13 @@ The declarations are in `pet.config.defaults`; `pet.config.node` merges the user
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pet.config.nearest import nearest
 from pet.config.values import INT64_MAX
 
 FINITE = sys.float_info.max
@@ -54,10 +54,10 @@ class Schema:
             self.keys.update(_flatten(declaration))
 
     @cached_property
-    def sections(self) -> frozenset[str]:
-        """The dotted names of everything that holds keys."""
+    def sections(self) -> tuple[str, ...]:
+        """The dotted names of everything that holds keys, in the same order."""
         paths = [name.split(".") for name in self.keys]
-        return frozenset(".".join(path[:depth]) for path in paths for depth in range(1, len(path)))
+        return tuple(dict.fromkeys(".".join(path[:depth]) for path in paths for depth in range(1, len(path))))
 
     def defaults(self) -> dict[str, Any]:
         """The default values, nested like the YAML."""
@@ -71,17 +71,8 @@ class Schema:
         return root
 
     def nearest(self, name: str) -> str | None:
-        """The declared name a user most likely meant by an unknown one: a misspelt sibling, else the same last part
-        in another section, else anything similar."""
-        parent, _, last = name.rpartition(".")
-        names = [*self.sections, *self.keys]
-        siblings = {other.rpartition(".")[2].upper(): other for other in names if other.rpartition(".")[0] == parent}
-        if close := difflib.get_close_matches(last.upper(), siblings, n=1):
-            return siblings[close[0]]
-        elsewhere = [other for other in names if other.rpartition(".")[2] == last.upper()]
-        close = difflib.get_close_matches(name.upper(), elsewhere, n=1, cutoff=0.0)
-        close = close or difflib.get_close_matches(name.upper(), names, n=1)
-        return close[0] if close else None
+        """The section or key a user most likely meant by an unknown name, None if nothing is alike."""
+        return nearest(name, [*self.sections, *self.keys])
 
 
 def _flatten(declaration: Declaration, prefix: str = "") -> Iterator[tuple[str, Key]]:
