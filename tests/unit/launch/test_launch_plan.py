@@ -124,6 +124,13 @@ def test_all_problems_of_the_configuration_come_at_once(make: Callable[..., Plan
         make("--nproc", "3", "TRAIN.BATCH_SIZE", "64")
 
 
+def test_what_is_worth_knowing_of_a_run_is_said_once(make: Callable[..., Plan]) -> None:
+    line = ("SOLVER.SCHEDULER.TOTAL_ITERS", "7", "SOLVER.SCHEDULER.WARM_UP_ITERS", "9")
+    [warning] = make(*line).warnings
+    assert warning.startswith("SOLVER.SCHEDULER.WARM_UP_ITERS: 9 is not less than TOTAL_ITERS 7")
+    assert make(*line, PETJOB_UID="uid", PETJOB_ATTEMPT="1").warnings == ()  # when the job was checked
+
+
 def test_several_nodes_need_a_common_identity(make: Callable[..., Plan]) -> None:
     with pytest.raises(ConfigError) as raised:
         make(PET_NNODES="2")

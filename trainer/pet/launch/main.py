@@ -150,7 +150,7 @@ def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
 def _greet(plan: Plan) -> None:
     device = f"CUDA devices {', '.join(plan.devices)}" if plan.devices else "CPU"
     where = plan.environment.bind_address or "localhost"
-    for warning in plan.script.warnings:
+    for warning in plan.warnings:
         say(f"warning: {warning}")
     say(f"{plan.script.path} with {plan.cfg_file}")
     nodes = f" on {plan.environment.nnodes} nodes" if plan.environment.nnodes > 1 else ""

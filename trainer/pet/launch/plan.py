@@ -16,6 +16,7 @@ from pet.config import (
     Problem,
     Script,
     check_config,
+    config_warnings,
     load_config,
     resolve_script,
 )
@@ -43,6 +44,7 @@ class Plan:
     checkpoint_dir: str
     own_only: bool
     current_time: str
+    warnings: tuple[str, ...]
 
     @property
     def world_size(self) -> int:
@@ -107,6 +109,8 @@ def make_plan(options: Options, environment: JobEnvironment, tools: Path) -> Pla
         checkpoint_dir=_checkpoint_dir(cfg, environment),
         own_only=environment.own_only(auto_resume=cfg.TRAIN.AUTO_RESUME),
         current_time=datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S"),
+        # A job's were told when it was checked.
+        warnings=(*script.warnings, *map(str, config_warnings(cfg))) if environment.by_hand else (),
     )
 
 
