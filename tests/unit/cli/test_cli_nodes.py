@@ -22,7 +22,8 @@ from pet_operator.cli.local.record import RunRecord
 
 
 def environments(nodes: int, port: int | None = None) -> list[JobEnvironment]:
-    spec = JobSpec(cfg="cfgs/a.yaml", checkpoint=Checkpoint("a"), nodes=nodes, metrics=Metrics(port))
+    metrics = Metrics(port, port_given=True) if port else Metrics()
+    spec = JobSpec(cfg="cfgs/a.yaml", checkpoint=Checkpoint("a"), nodes=nodes, metrics=metrics)
     run_dirs = [Path(f"/run/node-{node}") for node in range(nodes)]
     record = RunRecord("job", "1f0c", uid="local-1", attempt=2)
     return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"), run_dirs)

@@ -49,7 +49,7 @@ def test_a_job_with_nothing_but_a_configuration_has_the_documented_defaults() ->
     assert job == PetTrainingJob("job", JobSpec(cfg="cfgs/tasks/cls/a.yaml", checkpoint=Checkpoint(path="job")))
     spec = job.spec
     assert (spec.nodes, spec.gpus_per_node, spec.ranks_per_node, spec.world_size) == (1, 1, 1, 1)
-    assert (spec.restart, spec.metrics) == (Restart(3, 3600), Metrics(None, False))
+    assert (spec.restart, spec.metrics) == (Restart(3, 3600), Metrics(9400, False))
     assert spec.deadlines == Deadlines(active_seconds=None, startup_seconds=600, stall_seconds=None)
     assert (spec.clean_pods, spec.gpu_resource, spec.checkpoint.on_delete) == ("Running", "nvidia.com/gpu", "Retain")
 
@@ -130,7 +130,7 @@ def test_every_field_is_read() -> None:
             ttl_seconds_after_finished=0,
             clean_pods="All",
             managed_by="example.com/other",
-            metrics=Metrics(9500, True),
+            metrics=Metrics(9500, True, port_given=True),
         ),
     )  # fmt: skip
 

@@ -83,7 +83,7 @@ def find_root() -> Path:
 def _metrics_ports(spec: JobSpec) -> Sequence[int | None]:
     """All nodes share this machine: from the port that the job names one each, else each launcher finds one."""
     first = spec.metrics.port
-    if first is None:
+    if not spec.metrics.port_given:
         return [None] * spec.nodes
     if first + spec.nodes - 1 > _LAST_PORT:
         last = _LAST_PORT - spec.nodes + 1

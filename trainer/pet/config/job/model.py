@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pet.config.environment import DEFAULT_METRICS_PORT
+
 API_VERSION = "pet.dev/v1"
 KIND = "PetTrainingJob"
 
@@ -79,8 +81,9 @@ class Deadlines:
 class Metrics:
     """The launcher's HTTP port, and whether each rank gets its own series."""
 
-    port: int | None = None  # None: DEFAULT_METRICS_PORT in a pod; by hand the next free one from there
+    port: int = DEFAULT_METRICS_PORT
     per_rank: bool = False
+    port_given: bool = False  # if not, launchers that share a machine take the next free one
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def read_metrics(metrics: Fields) -> Metrics:
     result = Metrics(
         port=metrics.integer("port", Metrics.port, minimum=1, maximum=65535),
         per_rank=metrics.flag("perRank", Metrics.per_rank),
+        port_given="port" in metrics,
     )
     metrics.close()
     return result
