@@ -31,7 +31,7 @@ def job(name: str = "good") -> Job:
             "config": {
                 "MISC": {"DEVICE": "cpu"},
                 "TRAIN": {"DATASETS": ["fashion_mnist_train"], "BATCH_SIZE": 8},
-                "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100}},
+                "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100, "WARM_UP_ITERS": 10}},
             },
         },
     }
@@ -201,6 +201,30 @@ def test_a_warning_does_not_make_a_job_invalid() -> None:
     assert answer.out.rstrip().endswith("(NotPersistent)")
 
 
+def test_problems_and_warnings_are_the_same_as_text_and_as_json() -> None:
+    both = broken(FAULTS[:1])
+    del both["spec"]["checkpoint"]
+    both["spec"]["config"]["SOLVER"]["SCHEDULER"] |= {"WARM_UP_ITERS": 200, "LR_POW": 0.5}
+    both["spec"]["config"]["TRAIN"]["DATASETS"] = ["fashion_mnist_test"]
+    [result] = results(plan(both, options=("-o", "json")))
+    assert [problem["field"] for problem in result["problems"]] == ["metadata.name"]
+    assert [(warning["reason"], warning["field"]) for warning in result["warnings"]] == [
+        ("TrainsOnTestData", "TRAIN.DATASETS"),
+        ("WarmUpTooLong", "SOLVER.SCHEDULER.WARM_UP_ITERS"),
+        ("NoEffect", "SOLVER.SCHEDULER.LR_POW"),
+        ("NotPersistent", "spec.checkpoint.volume"),
+    ]
+    title, *lines = plan(both).out.splitlines()
+    assert title.endswith(": invalid, 1 problem")
+    assert lines == [
+        *(f"  error    {problem['field']}: {problem['message']}" for problem in result["problems"]),
+        *(
+            f"  warning  {warning['field']}: {warning['message']} ({warning['reason']})"
+            for warning in result["warnings"]
+        ),
+    ]
+
+
 def test_a_configuration_that_is_not_embedded_is_the_stock_one() -> None:
     stock = job()
     del stock["spec"]["config"]
@@ -262,13 +286,15 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_before_anything_is_answered
 
 
 def test_what_no_terminal_can_show_is_escaped_and_json_stays_json() -> None:
-    strange = job("\ud800\x1b[31m")
+    name = "\ud800\x1b[31m"
+    strange = job()
+    strange["spec"][name] = 1
     text = json.dumps(strange)  # JSON is YAML, and the only form that can say this
     answer = python(*PET, "plan", "-f", "-", stdin=text, PYTHONIOENCODING="ascii")
     assert answer.code == 78
-    assert answer.out.startswith("\\ud800\\x1b[31m: invalid")
+    assert answer.out.splitlines()[1].startswith("  error    spec.\\ud800\\x1b[31m: no such field")
     answer = python(*PET, "plan", "-f", "-", "-o", "json", stdin=text, PYTHONIOENCODING="ascii")
-    assert results(answer)[0]["name"] == "\ud800\x1b[31m"
+    assert results(answer)[0]["problems"][0]["field"] == f"spec.{name}"
 
 
 def test_a_terminal_without_the_sign_for_times_still_gets_its_answer() -> None:

@@ -8,6 +8,7 @@ import pytest
 from harness.commands import PET, pet, python
 from harness.launcher import ROOT
 
+from pet.config import ConfigError
 from pet.store.lock import FolderLock
 from pet_operator.cli.local.command import read_one
 from pet_operator.cli.local.folder import RunFolder
@@ -24,6 +25,12 @@ def test_a_folder_in_which_the_job_runs_already_is_refused_and_left_as_it_is(tmp
     assert "--output" in answer.err
     assert "is in use by process" in answer.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("setting", ["=1", "MISC.SEED"])
+def test_a_setting_without_a_key_or_a_value_is_named(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--set: '{setting}' is not KEY=VALUE$"):
+        read_one(SAMPLE, [setting])
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:

@@ -62,22 +62,22 @@ def run(
 def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     """The one job of the file, with `--set` on top of its overrides. Raises ConfigError with all problems."""
     source = "stdin" if file == "-" else file
-    problems = [Problem("--set", f"{text!r} is not KEY=VALUE") for text in settings if "=" not in text]
-    verdicts = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False)
-    if len(verdicts) != 1:
-        problems.append(Problem(source, f"holds {len(verdicts)} jobs; run them one at a time"))
-    verdict = verdicts[0]
-    if verdict.valid and verdict.job is not None and settings and not problems:
+    problems = [Problem("--set", f"{text!r} is not KEY=VALUE") for text in settings if text.find("=") < 1]
+    reviews = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False)
+    if len(reviews) != 1:
+        problems.append(Problem(source, f"holds {len(reviews)} jobs; run them one at a time"))
+    review = reviews[0]
+    if review.valid and review.job is not None and settings and not problems:
         pairs = tuple((key, value) for key, _, value in (text.partition("=") for text in settings))
-        spec = dataclasses.replace(verdict.job.spec, overrides=(*verdict.job.spec.overrides, *pairs))
-        job = dataclasses.replace(verdict.job, spec=spec)
-        verdict = check_job(job, read_cfg=_read_cfg, foreign_image=False)
-    problems += verdict.problems
-    if problems or verdict.job is None:
+        spec = dataclasses.replace(review.job.spec, overrides=(*review.job.spec.overrides, *pairs))
+        job = dataclasses.replace(review.job, spec=spec)
+        review = check_job(job, read_cfg=_read_cfg, foreign_image=False)
+    problems += review.problems
+    if problems or review.job is None:
         raise ConfigError(problems)
-    for warning in verdict.warnings:
+    for warning in review.warnings:
         _warn(str(warning))
-    return verdict.job
+    return review.job
 
 
 def _read_cfg(path: str) -> str | None:
