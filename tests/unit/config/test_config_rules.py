@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness.config_keys import another_value
 
-from pet.config import ConfigError, check_config, get_base_cfg, load_config
+from pet.config import ConfigError, check_config, config_warnings, get_base_cfg, load_config
 from pet.config.defaults import SCRIPTS, schema
 from pet.config.node import Config
 from pet.config.rules import NOT_AVAILABLE_YET
@@ -21,6 +21,7 @@ def trainable(script: str = "cls", *pairs: object) -> Config:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_defaults_break_no_rule(script: str) -> None:
     assert check_config(trainable(script), world_size=8) == []
+    assert config_warnings(trainable(script)) == []
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,12 @@ def test_the_defaults_break_no_rule(script: str) -> None:
         (["TRAIN.HOOKS", "[{'args': {}}]"], "TRAIN.HOOKS[0].type", "is missing"),
         (["TRAIN.HOOKS", "[{'type': 'a:B', 'arg': {}}]"], "TRAIN.HOOKS[0].arg", "no such field"),
         (["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': True}]"], "TRAIN.HOOKS[0].priority", "True is not int or str"),
+        (["TRAIN.HOOKS", "[{'type': 'my_hooks.Counter'}]"], "TRAIN.HOOKS[0].type", "'my_hooks.Counter' is no hook"),
+        (["TRAIN.HOOKS", "[{'type': ':Counter'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),
+        (["TRAIN.HOOKS", "[{'type': 'my_hooks:'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),
+        (["TRAIN.HOOKS", "[{'type': 'my hooks:Counter'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),
+        (["TRAIN.DATASETS", "['../x_train']"], "TRAIN.DATASETS", "'../x_train' leads out of the folder"),
+        (["TEST.DATASETS", "['/data/x_test']"], "TEST.DATASETS", "'/data/x_test' leads out of the folder"),
         (["MODEL.SLIM_RESNET.BLOCKS", "[1]"], "MODEL.SLIM_RESNET.BLOCKS", "has 1 stages and WIDTHS 4"),
         (["MODEL.IN_CHANNELS", "1"], "DATA.PIXEL_MEAN", "has 3 entries for MODEL.IN_CHANNELS 1"),
     ],
@@ -91,3 +98,85 @@ def test_what_counts_epochs_is_right_where_the_run_does() -> None:
     pairs = ["SOLVER.SCHEDULER.TOTAL_EPOCHS", "3", "SOLVER.SNAPSHOT_EPOCHS", "1", "TEST.FREQUENCY_EPOCHS", "1",
              "SOLVER.SCHEDULER.WARM_UP_EPOCHS", "0.5"]  # fmt: skip
     assert check_config(trainable("cls", *pairs), world_size=1) == []
+
+
+SCHEDULER = "SOLVER.SCHEDULER"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason", "field", "message"),
+    [
+        ([f"{SCHEDULER}.WARM_UP_ITERS", "90000"], "WarmUpTooLong", f"{SCHEDULER}.WARM_UP_ITERS", "TOTAL_ITERS 90000"),
+        ([f"{SCHEDULER}.TOTAL_ITERS", "20"], "WarmUpTooLong", f"{SCHEDULER}.WARM_UP_ITERS", "500 is not less than"),
+        (
+            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "2.5"],
+            "WarmUpTooLong",
+            f"{SCHEDULER}.WARM_UP_EPOCHS",
+            "2.5 is not less than TOTAL_EPOCHS 2",
+        ),
+        (
+            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.TOTAL_ITERS", "20"],
+            "NoEffect",
+            f"{SCHEDULER}.TOTAL_ITERS",
+            "20 has no effect: TOTAL_EPOCHS 2 sets the length; leave it out",
+        ),
+        (
+            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "1", f"{SCHEDULER}.WARM_UP_ITERS", "9"],
+            "NoEffect",
+            f"{SCHEDULER}.WARM_UP_ITERS",
+            "9 has no effect: WARM_UP_EPOCHS",
+        ),
+        (
+            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", "SOLVER.SNAPSHOT_EPOCHS", "1", "SOLVER.SNAPSHOT_ITER", "9"],
+            "NoEffect",
+            "SOLVER.SNAPSHOT_ITER",
+            "9 has no effect: SNAPSHOT_EPOCHS 1",
+        ),
+        (
+            [f"{SCHEDULER}.POLICY", "COSINE", f"{SCHEDULER}.STEPS", "[3]"],
+            "NoEffect",
+            f"{SCHEDULER}.STEPS",
+            "(3,) has no effect: it belongs to POLICY STEP, and here is COSINE",
+        ),
+        (
+            [f"{SCHEDULER}.POLICY", "POLY", f"{SCHEDULER}.GAMMA", "0.5"],
+            "NoEffect",
+            f"{SCHEDULER}.GAMMA",
+            "here is POLY",
+        ),
+        ([f"{SCHEDULER}.LR_POW", "0.5"], "NoEffect", f"{SCHEDULER}.LR_POW", "it belongs to POLICY POLY"),
+        (["TRAIN.DATASETS", "['mnist_test']"], "TrainsOnTestData", "TRAIN.DATASETS", "did you mean mnist_train?"),
+    ],
+)
+def test_what_contradicts_itself_without_harm_is_warned_of(
+    pairs: list[str], reason: str, field: str, message: str
+) -> None:
+    cfg = trainable("cls", *pairs)
+    assert check_config(cfg, world_size=None) == []
+    [warning] = config_warnings(cfg)
+    assert (warning.reason, warning.field) == (reason, field)
+    assert message in warning.message
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [f"{SCHEDULER}.POLICY", "COSINE"],
+        [f"{SCHEDULER}.POLICY", "STEP_COSINE", f"{SCHEDULER}.STEPS", "[3]", f"{SCHEDULER}.GAMMA", "0.5"],
+        [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.STEPS", "[1]"],
+        [f"{SCHEDULER}.TOTAL_EPOCHS", "-1", f"{SCHEDULER}.TOTAL_ITERS", "1000"],
+        ["TRAIN.HOOKS", "[{'type': 'my.hooks:Counter'}, {'type': 'registered-name'}]"],
+        ["TRAIN.DATASETS", "['my/sub.folder_train', 'a..b_train']"],
+    ],
+)
+def test_what_agrees_is_neither_refused_nor_warned_of(pairs: list[str]) -> None:
+    cfg = trainable("cls", *pairs)
+    assert check_config(cfg, world_size=None) == []
+    assert config_warnings(cfg) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_configuration_that_was_dumped_is_not_warned_of(script: str) -> None:
+    again = get_base_cfg(script)
+    again.merge_from_text(trainable(script, f"{SCHEDULER}.TOTAL_EPOCHS", "3", f"{SCHEDULER}.POLICY", "COSINE").dump())
+    assert config_warnings(again) == []

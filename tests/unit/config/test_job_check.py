@@ -167,6 +167,22 @@ def test_an_override_does_not_stay_behind_its_own_value_for_the_launcher() -> No
     }
 
 
+@pytest.mark.parametrize(("keep", "warned"), [(None, False), (5, False), (4, True)])
+def test_the_job_decides_how_many_checkpoints_are_kept(keep: int | None, warned: bool) -> None:
+    config = changed(SOLVER={"SNAPSHOT_KEEP": 5})
+    review = check(config=config, checkpoint={"volume": {"size": "1Gi"}, "keep": keep})
+    assert [warning.message for warning in review.warnings] == (
+        ["5 has no effect: spec.checkpoint.keep 4 counts in a job; leave it out"] if warned else []
+    )
+
+
+@pytest.mark.parametrize(("resume", "warned"), [("Auto", True), ("Never", False), ("other/model_iter7.pth", False)])
+def test_a_configuration_that_forbids_what_the_job_says_of_resuming_is_warned_of(resume: str, warned: bool) -> None:
+    config = changed(TRAIN=VALID_CONFIG["TRAIN"] | {"AUTO_RESUME": False})
+    review = check(config=config, checkpoint={"volume": {"size": "1Gi"}, "resume": resume})
+    assert reasons(review) == (["ResumeOff"] if warned else [])
+
+
 def test_a_checkpoint_folder_in_the_configuration_is_ignored_with_a_warning() -> None:
     config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu", "CKPT": "mine"}}
     assert reasons(check(config=config)) == ["CkptIgnored"]
