@@ -125,6 +125,43 @@ def test_numbers_outside_their_range_and_nan_are_refused() -> None:
     assert "SOLVER.OPTIMIZER.CLIP_GRADIENTS.NORM_TYPE" not in found
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "most"),
+    [
+        ("DATA.LOADER_THREADS", 10**6, "1024"),
+        ("MODEL.NUM_CLASSES", 10**18, "1000000"),
+        ("TRAIN.BATCH_SIZE", 10**9, "1048576"),
+        ("TEST.IMS_PER_GPU", 10**9, "1048576"),
+        ("TRAIN.RESIZE.SCALES", [224, 10**6], "16384"),
+        ("TRAIN.RANDOM_CROP.CROP_SCALES", [[32, 10**6]], "16384"),
+        ("MODEL.SLIM_RESNET.WIDTHS", [10**6], "8192"),
+        ("SOLVER.SCHEDULER.TOTAL_EPOCHS", 10**7, "1000000"),
+        ("SOLVER.SCHEDULER.TOTAL_ITERS", 10**10, "1000000000"),
+        ("SOLVER.SNAPSHOT_ITER", 10**30, "9.223372037e+18"),
+        ("SOLVER.SNAPSHOT_KEEP", "0x" + "f" * 5000, "9.223372037e+18"),
+    ],
+)
+def test_what_would_exhaust_a_machine_is_refused(key: str, value: object, most: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        get_base_cfg("cls").merge_from_list([key, value])
+    [problem] = caught.value.problems
+    assert problem.field == key
+    assert f"is too large; the most is {most} (" in problem.message
+
+
+def test_text_with_control_characters_is_refused() -> None:
+    found = problems_of('TRAIN: {WEIGHTS: "a\\0b", DATASETS: ["a\\e[31m"]}\nMISC: {CKPT: "\\ud800"}')
+    assert found["TRAIN.WEIGHTS"].startswith(r"'a\x00b' holds the control character '\x00'; leave it out")
+    assert r"'\x1b'" in found["TRAIN.DATASETS"]
+    assert r"'\ud800'" in found["MISC.CKPT"]
+
+
+def test_a_key_without_a_name_is_reported_by_its_source() -> None:
+    assert problems_of('"": 1')["config"].startswith("gives 1 to a key without a name")
+    with pytest.raises(ConfigError, match=r"^command line: gives '1' to a key without a name; name it"):
+        get_base_cfg("cls").merge_from_list(["", "1"])
+
+
 def test_a_list_gives_keys_and_values_in_turn() -> None:
     cfg = get_base_cfg("cls")
     cfg.merge_from_list(

@@ -164,6 +164,7 @@ def test_what_contradicts_itself_without_harm_is_warned_of(
         [f"{SCHEDULER}.POLICY", "COSINE"],
         [f"{SCHEDULER}.POLICY", "STEP_COSINE", f"{SCHEDULER}.STEPS", "[3]", f"{SCHEDULER}.GAMMA", "0.5"],
         [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.STEPS", "[1]"],
+        [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "1", f"{SCHEDULER}.WARM_UP_ITERS", "0"],
         [f"{SCHEDULER}.TOTAL_EPOCHS", "-1", f"{SCHEDULER}.TOTAL_ITERS", "1000"],
         ["TRAIN.HOOKS", "[{'type': 'my.hooks:Counter'}, {'type': 'registered-name'}]"],
         ["TRAIN.DATASETS", "['my/sub.folder_train', 'a..b_train']"],

@@ -161,6 +161,10 @@ def test_the_arguments_of_a_scripts_own_option_are_not_judged_as_keys() -> None:
     assert check(scriptArgs=["--dump", "file"]).valid
 
 
+def test_an_override_without_a_key_is_named() -> None:
+    assert problems(check(overrides={"": 1}))["spec.overrides"].startswith("gives '1' to a key without a name")
+
+
 def test_an_override_does_not_stay_behind_its_own_value_for_the_launcher() -> None:
     assert problems(check(overrides={"MISC.CKPT": "x"})) == {
         "spec.overrides.MISC.CKPT": "is set by the operator; say where checkpoints go with spec.checkpoint.path"

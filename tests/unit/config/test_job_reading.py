@@ -178,6 +178,20 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"nodes": "two"}, "spec.nodes", "'two' is not a whole number from 1 to 10000"),
     ({"nodes": True}, "spec.nodes", "True is not a whole number"),
     ({"nodes": 1.5}, "spec.nodes", "1.5 is not a whole number"),
+    ({"nodes": 10**30}, "spec.nodes", "is not a whole number from 1 to 10000"),
+    ({"gpusPerNode": 10**6}, "spec.gpusPerNode", "1000000 is not a whole number from 0 to 1024"),
+    ({"gpusPerNode": 0, "procsPerNode": 10**6}, "spec.procsPerNode", "1000000 is not a whole number from 1 to 1024"),
+    ({"nodes": 16**5000}, "spec.nodes", "0x1000"),
+    ({"checkpoint": {"keep": 2**31}}, "spec.checkpoint.keep", "is not a whole number from 0 to 2147483647"),
+    ({"sharedMemory": {"size": "9" * 400 + "Gi"}}, "spec.sharedMemory.size", "is not a size"),
+    ({"cfg": "cfgs/tasks/cls/a\0.yaml"}, "spec.cfg",
+     r"'cfgs/tasks/cls/a\x00.yaml' holds the control character '\x00'; leave it out"),
+    ({"image": "i\x1b[31m"}, "spec.image", r"holds the control character '\x1b'"),
+    ({"data": {"claimName": "c\n"}}, "spec.data.claimName", r"holds the control character '\n'"),
+    ({"scriptArgs": ["--dump", "a\0"]}, "spec.scriptArgs[1]", r"holds the control character '\x00'"),
+    ({"scriptArgs": ["\ud800"]}, "spec.scriptArgs[0]", r"holds the control character '\ud800'"),
+    ({"overrides": {"TRAIN.WEIGHTS": "a\0"}}, "spec.overrides.TRAIN.WEIGHTS", r"the control character '\x00'"),
+    ({"overrides": {"MISC.\0": 1}}, "spec.overrides.MISC.\0", r"the control character '\x00'"),
     ({"gpusPerNode": -1}, "spec.gpusPerNode", "-1 is not a whole number from 0 to 1024"),
     ({"procsPerNode": 2}, "spec.procsPerNode", "it needs gpusPerNode: 0"),
     ({"gpusPerNode": 0, "procsPerNode": 0}, "spec.procsPerNode", "0 is not a whole number from 1 to 1024"),
@@ -344,6 +358,11 @@ def test_the_hash_follows_what_may_not_change_while_a_job_runs() -> None:
     for fixed in ({"nodes": 2}, {"overrides": {"MISC.SEED": 1}}, {"config": "MISC: {SEED: 1}"}, {"image": "x"},
                   {"template": {"spec": {"nodeName": "a"}}}, {"checkpoint": {"path": "x"}}):  # fmt: skip
         assert read_job(manifest(**fixed)).spec.hash != base
+
+
+def test_arguments_and_overrides_may_have_several_lines() -> None:
+    spec = read_job(manifest(scriptArgs=["a\n\tb"], overrides={"TRAIN.HOOKS": "[\n]"})).spec
+    assert (spec.script_args, spec.overrides) == (("a\n\tb",), (("TRAIN.HOOKS", "[\n]"),))
 
 
 def test_reading_leaves_the_manifest_as_it_was() -> None:

@@ -74,7 +74,7 @@ def idle_length(cfg: Known) -> Iterator[JobWarning]:
     """Epochs win over steps."""
     if epochs := _epochs(cfg):
         yield from _idle(cfg, "SOLVER.SCHEDULER.TOTAL_ITERS", f"TOTAL_EPOCHS {epochs} sets the length")
-    if cfg.SOLVER.SCHEDULER.WARM_UP_EPOCHS is not None:
+    if cfg.SOLVER.SCHEDULER.WARM_UP_EPOCHS is not None and cfg.SOLVER.SCHEDULER.WARM_UP_ITERS:  # 0 claims nothing
         yield from _idle(cfg, "SOLVER.SCHEDULER.WARM_UP_ITERS", "WARM_UP_EPOCHS sets the length of the warm-up")
     if cfg.SOLVER.SNAPSHOT_EPOCHS:
         yield from _idle(cfg, "SOLVER.SNAPSHOT_ITER", f"SNAPSHOT_EPOCHS {cfg.SOLVER.SNAPSHOT_EPOCHS} counts instead")
