@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +18,11 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from harness.launcher import ROOT, eventually, free_port
+from harness.jobs import cpu_manifest
+from harness.launcher import ROOT, eventually, free_port, get_page
 from prometheus_client.parser import text_string_to_metric_families
+
+from pet.runfiles.rundir import run_files_root
 
 SCHEMA = json.loads((ROOT / "crds/status.schema.json").read_text())
 TIMEOUT = 300  # seconds; a bound against hanging, not an expectation
@@ -62,16 +64,8 @@ class Desk:
             "MODEL": {"BACKBONE": "slim_resnet", "NUM_CLASSES": 10, "IN_CHANNELS": 1,
                       "SLIM_RESNET": {"WIDTHS": [4, 8], "BLOCKS": [1, 1]}},
         }  # fmt: skip
-        job = {
-            "apiVersion": "pet.dev/v1",
-            "kind": "PetTrainingJob",
-            "metadata": {"name": "small"},
-            "spec": {
-                "cfg": "cfgs/tasks/cls/small.yaml", "config": config, "gpusPerNode": 0, "procsPerNode": 1,
-                "checkpoint": {"volume": {"size": "1Gi"}}, **spec,
-            },
-        }  # fmt: skip
-        (self.folder / "job.yaml").write_text(yaml.safe_dump(job))
+        fields = {"cfg": "cfgs/tasks/cls/small.yaml", "config": config, "procsPerNode": 1} | spec
+        (self.folder / "job.yaml").write_text(yaml.safe_dump(cpu_manifest("small", **fields)))
         return "job.yaml"
 
     @contextmanager
@@ -119,12 +113,7 @@ class Desk:
 
     def get(self, page: str) -> str:
         """A page at the first address that was printed. Raises OSError while there is none."""
-        match = re.search(r"live: +(http://\S+)/status", self.err)
-        if match is None:
-            raise ConnectionRefusedError("no address was printed yet")
-        with urllib.request.urlopen(f"{match[1]}{page}", timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
+        return get_page(self.err, page)
 
     def status(self) -> dict[str, Any]:
         """The document at /status, checked against its schema."""
@@ -309,6 +298,8 @@ def test_another_ctrl_c_ends_a_run_that_does_not_stop(desk: Desk) -> None:
         assert process.wait(TIMEOUT) == 1
     failure = desk.result["failure"]
     assert (desk.result["phase"], failure["class"], failure["type"]) == ("Failed", "Crash", "SIGKILL")
+    uid = json.loads((desk.folder / "runs/small/run.json").read_text())["uid"]
+    assert list(run_files_root().glob(f"*{uid}*")) == []
     assert failure["message"].startswith("killed by another Ctrl-C")
 
 
@@ -395,6 +386,8 @@ def test_launchers_stop_with_a_checkpoint_when_the_program_dies(desk: Desk) -> N
         eventually(termination.exists, "the launcher ends")
     message = json.loads(termination.read_text())
     assert (message["class"], message["savedIteration"]) == ("Preempted", message["iteration"])
+    uid = json.loads((desk.folder / "runs/small/run.json").read_text())["uid"]
+    eventually(lambda: not list(run_files_root().glob(f"*{uid}*")), "the launcher's run files are gone")
 
 
 def test_training_goes_on_when_nobody_reads_what_it_says_any_more(desk: Desk) -> None:

@@ -24,9 +24,8 @@ from pet_operator.cli.local.record import RunRecord
 def environments(nodes: int, port: int | None = None) -> list[JobEnvironment]:
     metrics = Metrics(port, port_given=True) if port else Metrics()
     spec = JobSpec(cfg="cfgs/a.yaml", checkpoint=Checkpoint("a"), nodes=nodes, metrics=metrics)
-    run_dirs = [Path(f"/run/node-{node}") for node in range(nodes)]
     record = RunRecord("job", "1f0c", uid="local-1", attempt=2)
-    return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"), run_dirs)
+    return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"))
 
 
 def test_a_port_that_the_job_does_not_name_is_left_to_the_launchers() -> None:
@@ -47,7 +46,7 @@ def test_nodes_differ_in_what_is_their_own_and_in_nothing_else() -> None:
     assert {name for name in first if first[name] != second[name]} == {
         "PETJOB_NODE_INDEX", "PET_NODE_RANK", "PETJOB_POD_NAME", "PETJOB_RUN_DIR", "PETJOB_TERMINATION_LOG",
     }  # fmt: skip
-    assert (first["PETJOB_RUN_DIR"], first["PETJOB_UID"], first["PETJOB_ATTEMPT"]) == ("/run/node-0", "local-1", "2")
+    assert (first["PETJOB_UID"], first["PETJOB_ATTEMPT"]) == ("local-1", "2")
 
 
 def test_runs_that_are_started_together_meet_at_different_ports() -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from harness.commands import PET, Answer, pet, python
+from harness.jobs import cpu_manifest
 from harness.launcher import ROOT
 
 SCRIPT = "tools/tasks/cls/train_net.py"
@@ -19,22 +20,12 @@ Job = dict[str, Any]
 
 def job(name: str = "good") -> Job:
     """A valid job on two CPU ranks."""
-    return {
-        "apiVersion": "pet.dev/v1",
-        "kind": "PetTrainingJob",
-        "metadata": {"name": name},
-        "spec": {
-            "cfg": "cfgs/tasks/cls/mine.yaml",
-            "gpusPerNode": 0,
-            "procsPerNode": 2,
-            "checkpoint": {"volume": {"size": "1Gi"}},
-            "config": {
-                "MISC": {"DEVICE": "cpu"},
-                "TRAIN": {"DATASETS": ["fashion_mnist_train"], "BATCH_SIZE": 8},
-                "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100, "WARM_UP_ITERS": 10}},
-            },
-        },
+    config = {
+        "MISC": {"DEVICE": "cpu"},
+        "TRAIN": {"DATASETS": ["fashion_mnist_train"], "BATCH_SIZE": 8},
+        "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100, "WARM_UP_ITERS": 10}},
     }
+    return cpu_manifest(name, cfg="cfgs/tasks/cls/mine.yaml", config=config)
 
 
 def unknown_key(job: Job) -> None:

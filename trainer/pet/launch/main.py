@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -26,7 +28,7 @@ from pet.launch.termination import termination_message, write_termination_messag
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
-from pet.runfiles.rundir import run_folder
+from pet.runfiles.rundir import run_files_root
 from pet.store.errors import CheckpointUnusable, Fenced
 from pet.store.lock import FolderLock
 
@@ -137,14 +139,18 @@ def _refuse(error: BaseException) -> ExitCode:
 
 
 def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
-    """The run folder. One that was not given is removed in the end."""
+    """The run folder. One that did not exist is removed in the end."""
     if not environment.run_dir:
-        return Path(stack.enter_context(run_folder()))
-    try:
-        os.makedirs(environment.run_dir, exist_ok=True)
-    except OSError as error:
-        raise ConfigError.of("PETJOB_RUN_DIR", f"cannot be made ({error}): give another folder, or none") from error
-    return Path(environment.run_dir)
+        path = Path(tempfile.mkdtemp(prefix="pet-run-", dir=run_files_root()))
+    elif (path := Path(environment.run_dir)).is_dir():
+        return path
+    else:
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError.of("PETJOB_RUN_DIR", f"cannot be made ({error}): give another folder, or none") from error
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def _greet(plan: Plan) -> None:

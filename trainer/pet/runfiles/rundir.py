@@ -6,13 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
-_MEMORY = "/dev/shm"
+_MEMORY = Path("/dev/shm")
 
 
-def run_folder() -> tempfile.TemporaryDirectory[str]:
-    """A new run folder, in memory where possible; leaving a `with` block removes it."""
-    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    return tempfile.TemporaryDirectory(prefix="pet-run-", dir=memory, ignore_cleanup_errors=True)
+def run_files_root() -> Path:
+    """Where run folders are made: in memory where possible, else among the temporary files."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
 
 
 class RunDirectory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from pet.config import ConfigError
 from pet.config.job import PetTrainingJob
-from pet.runfiles.rundir import run_folder
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.launchers import Launchers
 from pet_operator.cli.local.nodes import command_of, environments_of
@@ -31,22 +31,19 @@ class LocalAttempt:
         self.folder = folder
         self.record = record
         self.display = Display(nodes=job.spec.nodes, verbose=verbose)
-        self.stop = Stop(
-            grace=job.spec.checkpoint.grace_period_seconds, active=job.spec.deadlines.active_seconds
-        )  # fmt: skip
+        grace, active = job.spec.checkpoint.grace_period_seconds, job.spec.deadlines.active_seconds
+        self.stop = Stop(grace=grace, active=active)
 
     def run(self, data: Path) -> Exit:
         """Run to the end or to a stop; the record then holds phase and result. Raises ConfigError."""
         self.record.attempt += 1
         self.record.phase = "Running"
-        with run_folder() as run_files:
-            run_dirs = [Path(run_files) / f"node-{index}" for index in range(self.job.spec.nodes)]
-            environments = environments_of(self.job, self.folder, self.record, data, run_dirs)
-            command, logs = command_of(self.job, self.folder), self.folder.begin(self.record, self.job.spec.nodes)
-            self._announce()
-            codes = self._watch(
-                Launchers(command, environments, self.job.spec.gpus_per_node, logs, self.display.line), run_dirs
-            )
+        spec = self.job.spec
+        environments = environments_of(self.job, self.folder, self.record, data)
+        command, logs = command_of(self.job, self.folder), self.folder.begin(self.record, spec.nodes)
+        launchers = Launchers(command, environments, spec.gpus_per_node, logs, self.display.line)
+        self._announce()
+        codes = self._watch(launchers, [Path(environment.run_dir) for environment in environments])
         ends = [End(code, read_message(self.folder.termination_log(index))) for index, code in enumerate(codes)]
         outcome = judge(ends, self.stop)
         self.record.phase = outcome.phase
@@ -59,9 +56,10 @@ class LocalAttempt:
 
     def _announce(self) -> None:
         """Addresses and folders are told by the launchers themselves."""
+        spec = self.job.spec
         again = f", attempt {self.record.attempt}" if self.record.attempt > 1 else ""
-        kind = "GPU" if self.job.spec.gpus_per_node else "CPU"
-        self.display.say(f"{self.job.name}{again}: {count(self.job.spec.world_size, f'{kind} rank')}")
+        ranks = count(spec.world_size, "GPU rank" if spec.gpus_per_node else "CPU rank")
+        self.display.say(f"{self.job.name}{again}: {ranks}")
         self.display.say(f"  numbers  {self.folder.numbers}")
 
     def _watch(self, launchers: Launchers, run_dirs: Sequence[Path]) -> list[int]:
@@ -76,6 +74,8 @@ class LocalAttempt:
                 return launchers.join()
             finally:
                 launchers.kill()
+                for run_dir in run_dirs:  # of launchers that were killed
+                    shutil.rmtree(run_dir, ignore_errors=True)
 
     def _obey(self, order: Order | None, launchers: Launchers) -> None:
         if order is Order.STOP and self.stop.cause:

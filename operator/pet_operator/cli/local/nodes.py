@@ -11,6 +11,7 @@ from pathlib import Path
 import pet
 from pet.config import ConfigError, JobEnvironment
 from pet.config.job import JobSpec, PetTrainingJob
+from pet.runfiles.rundir import run_files_root
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
 
@@ -31,10 +32,8 @@ def command_of(job: PetTrainingJob, folder: RunFolder) -> list[str]:
     return [*words, *spec.script_args, *spec.override_args]
 
 
-def environments_of(
-    job: PetTrainingJob, folder: RunFolder, record: RunRecord, data: Path, run_dirs: Sequence[Path]
-) -> list[JobEnvironment]:
-    """One environment per node; `run_dirs` are their folders of run files. Raises ConfigError."""
+def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, data: Path) -> list[JobEnvironment]:
+    """One environment per node. Raises ConfigError."""
     spec = job.spec
     common = JobEnvironment(
         name=job.name,
@@ -64,10 +63,11 @@ def environments_of(
             node_rank=index,
             metrics_port=port,
             pod_name=f"{job.name}-{record.attempt}-{index}",
-            run_dir=str(run_dir),
+            # Made by the launcher, and removed by it even if this program is killed.
+            run_dir=str(run_files_root() / f"pet-run-{record.uid}-{record.attempt}-{index}"),
             termination_log=str(folder.termination_log(index).absolute()),
         )
-        for index, (port, run_dir) in enumerate(zip(_metrics_ports(spec), run_dirs, strict=True))
+        for index, port in enumerate(_metrics_ports(spec))
     ]
 
 
