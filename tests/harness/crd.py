@@ -61,13 +61,3 @@ def closed(schema: Schema) -> Schema:
     if "items" in schema:
         result["items"] = closed(schema["items"])
     return result
-
-
-def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
-    """A job with nothing wrong, but for `spec`."""
-    return {
-        "apiVersion": "pet.dev/v1",
-        "kind": "PetTrainingJob",
-        "metadata": {"name": name},
-        "spec": {"cfg": "cfgs/tasks/cls/a.yaml"} | spec,
-    }

@@ -165,12 +165,7 @@ class Launched:
 
     def get(self, path: str) -> str:
         """A page of its port. Raises OSError while there is none."""
-        match = re.search(r"http://localhost:(\d+)/", self.err)
-        if match is None:
-            raise ConnectionRefusedError("no port was printed yet")
-        with urllib.request.urlopen(f"http://localhost:{match[1]}{path}", timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
+        return get_page(self.err, path)
 
     def status(self) -> dict[str, Any]:
         """The document at /status."""
@@ -201,6 +196,16 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError(f"never happened: {what}")
+
+
+def get_page(printed: str, page: str) -> str:
+    """A page at the first address that a program has printed as its live one. Raises OSError while there is none."""
+    match = re.search(r"live: +(http://\S+)/status", printed)
+    if match is None:
+        raise ConnectionRefusedError("no address was printed yet")
+    with urllib.request.urlopen(f"{match[1]}{page}", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def alive(pid: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.jobs import cpu_manifest
 
 from pet.config.check import JobReview, check_job, check_manifest, check_text
 from pet.config.job import read_job
@@ -15,19 +16,7 @@ SCRIPTS = ("tools/tasks/cls/train_net.py",)
 
 def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
     """A valid job on two CPU ranks, but for `spec`."""
-    return {
-        "apiVersion": "pet.dev/v1",
-        "kind": "PetTrainingJob",
-        "metadata": {"name": name},
-        "spec": {
-            "cfg": "cfgs/tasks/cls/a.yaml",
-            "config": {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}},
-            "gpusPerNode": 0,
-            "procsPerNode": 2,
-            "checkpoint": {"volume": {"size": "1Gi"}},
-        }
-        | spec,
-    }
+    return cpu_manifest(name, **({"config": VALID_CONFIG} | spec))
 
 
 def check(**spec: Any) -> JobReview:

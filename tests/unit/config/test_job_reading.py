@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.jobs import manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,16 +26,6 @@ from pet.config.job import (
     read_job,
     read_jobs,
 )
-
-
-def manifest(name: str = "job", **spec: Any) -> dict[str, Any]:
-    """A manifest with nothing wrong, but for `spec`."""
-    return {
-        "apiVersion": "pet.dev/v1",
-        "kind": "PetTrainingJob",
-        "metadata": {"name": name},
-        "spec": {"cfg": "cfgs/tasks/cls/a.yaml"} | spec,
-    }
 
 
 def problems_of(content: object) -> dict[str, str]:

@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 import jsonschema
 import pytest
 import yaml
-from harness.crd import SAMPLES, SCHEMA, SPEC, Schema, closed, defaulted, fields, manifest
+from harness.crd import SAMPLES, SCHEMA, SPEC, Schema, closed, defaulted, fields
+from harness.jobs import manifest
 
 from pet.config.job import JobSpec, parse_job, read_job
 from pet.config.job.model import _EDITABLE
