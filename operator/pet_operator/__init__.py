@@ -1,1 +1,1 @@
-"""Pet on Kubernetes: the command line, and the controller when it is there."""
+"""Pet on Kubernetes: the controller of PetTrainingJobs, and the command line."""

@@ -1,24 +1,56 @@
-"""The `pet-operator` program. The controller is not part of this release; the program says so."""
+"""The `pet-operator` program: the controller of PetTrainingJobs."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
+import os
+import socket
 import sys
 
+from kubernetes.aio.config import ConfigException
+
 from pet import __version__
+from pet_operator import application
+from pet_operator.settings import Settings
+
+_NAMESPACE_HELP = "look after this one, may be given again; default: all"
+_POLL_HELP = "between two questions to each launcher (%(default)s)"
 
 
 def main() -> None:
-    """Answer `--version` and `--help`; anything else ends with exit code 2."""
+    """Run the operator until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a part of it failed, 2 usage."""
+    settings = read_settings(sys.argv[1:])
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        asyncio.run(application.run(settings))
+    except ConfigException as error:
+        sys.exit(f"pet-operator: no API server to speak with: {error}; give --kubeconfig")
+    except ExceptionGroup:
+        logging.getLogger(__name__).exception("the operator ends")
+        sys.exit(1)
+
+
+def read_settings(argv: list[str]) -> Settings:
+    """The command line. Ends the program with 2 where it cannot be read."""
     parser = argparse.ArgumentParser(prog="pet-operator", description="The Kubernetes controller of PetTrainingJobs.")
     parser.add_argument("--version", action="version", version=f"pet-operator {__version__}")
-    parser.parse_args()
-    print(
-        f"pet-operator: release {__version__} has no controller yet, so there is nothing to start.\n"
-        "The same job file runs without a cluster: pet run --local -f job.yaml",
-        file=sys.stderr,
-    )
-    sys.exit(2)
+    parser.add_argument("--trainer-image", required=True, metavar="IMAGE", help="the image of jobs that name none")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: the pod's service account, else your kubeconfig")
+    parser.add_argument("--namespace", action="append", default=[], metavar="NAME", help=_NAMESPACE_HELP)
+    parser.add_argument("--lease-namespace", default=Settings.lease_namespace, metavar="NAME", help="(%(default)s)")
+    parser.add_argument("--port", type=int, default=Settings.port, help="of /healthz, /readyz, /metrics (%(default)s)")
+    parser.add_argument("--poll-seconds", type=float, default=Settings.poll_seconds, metavar="N", help=_POLL_HELP)
+    options = vars(parser.parse_args(argv))
+    namespaces = frozenset(options.pop("namespace"))
+    identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+    return Settings(namespaces=namespaces, identity=identity, **options)
 
 
 if __name__ == "__main__":

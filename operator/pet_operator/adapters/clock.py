@@ -1,0 +1,18 @@
+"""The clocks of this machine."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """Implements `runtime.ports.Clock`."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC, to the second: the API server keeps no more."""
+        return datetime.now(UTC).replace(microsecond=0)
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that is never set."""
+        return time.monotonic()

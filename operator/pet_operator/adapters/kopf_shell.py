@@ -1,0 +1,63 @@
+"""kopf's part: it watches PetTrainingJobs and hands each event on. Nothing is decided or written here.
+
+The only module that knows kopf. Its handlers for creation, updates and deletion are not used: they keep their state in
+annotations of the object, which fails for large specs, and tell nothing of what happened while a watch was down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from pet_operator.adapters.credentials import Credentials
+from pet_operator.domain.constants import GROUP, JOB
+
+# (type, manifest): ADDED, MODIFIED, DELETED, or None while kopf lists.
+OnEvent = Callable[[str | None, dict[str, Any]], None]
+
+
+async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_event: OnEvent) -> None:
+    """Run kopf until SIGTERM or SIGINT, which it catches."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        configuration = credentials.configuration
+        scheme, _space, token = (await credentials.authorization() or "").rpartition(" ")
+        return kopf.ConnectionInfo(
+            server=credentials.server,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=(scheme.capitalize() or "Bearer") if token else None,
+            token=token or None,
+        )
+
+    @kopf.on.event(JOB.api_version, JOB.plural, registry=registry)
+    async def event(event: kopf.RawEvent, **_: Any) -> None:
+        on_event(event["type"], dict(event["object"]))
+
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=sorted(namespaces),
+    )
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # else it lists and watches all CRDs and namespaces
+    settings.posting.enabled = False
+    settings.persistence.finalizer = f"{GROUP}/kopf-finalizer"  # none is ever set
+    settings.watching.server_timeout = 600
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    # kopf ends when these are used up: about five minutes, so that an upgrade of the API server is no crash loop.
+    settings.networking.error_backoffs = [1, 2, 5, 10, *[15] * 20]
+    return settings

@@ -1,0 +1,196 @@
+"""The API server over one aiohttp session. Raw JSON both ways: a typed client refuses fields that are newer than it.
+
+The Kubernetes client library costs three times the CPU for each request, which is most of what a write may cost us; it
+reads the credentials, and that is all of it that is used.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+
+from pet_operator.adapters.credentials import Credentials
+from pet_operator.domain.constants import JOB, Kind
+from pet_operator.runtime.ports import ApiError, Gone, Key, Listing, Manifest
+
+STATUS_MANAGER = "pet-operator-status"
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+# Bookmarks come each minute, so a watch that is silent for longer is dead.
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=70)
+_WATCH_SECONDS = (300, 600)
+_PAGE = 500
+_LINE_BYTES = 4 * 1024 * 1024  # of one event: an object may have 1.5 MiB
+_CONNECTIONS = 100
+
+
+class KubeGateway:
+    """Implements `runtime.ports.Gateway`. Use it in an `async with` statement."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        namespaces: frozenset[str] = frozenset(),
+        trace: aiohttp.TraceConfig | None = None,
+    ) -> None:
+        """`namespaces`: those that are looked after; empty: all."""
+        self._credentials = credentials
+        self._namespaces = namespaces
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=credentials.tls(), limit=_CONNECTIONS),
+            timeout=_TIMEOUT,
+            read_bufsize=_LINE_BYTES,
+            trace_configs=[trace] if trace is not None else None,
+        )
+
+    async def __aenter__(self) -> KubeGateway:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.close()
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """POST; returns the object."""
+        return await self._request("POST", _path(kind, manifest["metadata"]["namespace"]), manifest)
+
+    async def get(self, kind: Kind, key: Key) -> Manifest | None:
+        """The object, None if it does not exist."""
+        return await self._unless_absent("GET", _path(kind, key.namespace, key.name))
+
+    async def get_path(self, path: str) -> Manifest | None:
+        """Any other object, by its path."""
+        return await self._unless_absent("GET", path)
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
+        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        answer = await self._request("DELETE", _path(kind, key.namespace, key.name), options)
+        return answer if answer.get("kind") == kind.kind else None
+
+    async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
+        """Replace a job's status by a server-side apply, if the job has not changed since this version."""
+        body = {
+            "apiVersion": JOB.api_version,
+            "kind": JOB.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid, "resourceVersion": resource_version},
+            "status": status,
+        }
+        path = f"{_path(JOB, key.namespace, key.name)}/status"
+        query = {"fieldManager": STATUS_MANAGER, "force": "true"}
+        return await self._request("PATCH", path, body, query, content_type="application/apply-patch+yaml")
+
+    async def list(self, kind: Kind, selector: str) -> Listing:
+        """All objects with these labels, page by page, in all namespaces that we look after."""
+        items: list[Manifest] = []
+        query = {"labelSelector": selector, "limit": str(_PAGE)}
+        while True:
+            page = await self._request("GET", self._collection(kind), query=query)
+            items += (item for item in page["items"] if self._ours(item))
+            if not (token := page["metadata"].get("continue")):
+                return Listing(items, page["metadata"]["resourceVersion"])
+            query["continue"] = token
+
+    async def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+        """Changes since then as (type, object), bookmarks too, until the server closes. Raises Gone."""
+        query = {
+            "watch": "true",
+            "labelSelector": selector,
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
+        }
+        url = self._credentials.server + self._collection(kind)
+        headers = await self._headers()
+        with _reached():
+            async with self._session.get(url, params=query, headers=headers, timeout=_WATCH_TIMEOUT) as response:
+                await _raise_for(response)
+                while line := await response.content.readline():
+                    event = _event(line)
+                    if event["type"] == "BOOKMARK" or self._ours(event["object"]):
+                        yield event["type"], event["object"]
+
+    def _collection(self, kind: Kind) -> str:
+        """One namespace is read by itself, so that a role in it is enough; several are picked out of all."""
+        return _path(kind, next(iter(self._namespaces)) if len(self._namespaces) == 1 else "")
+
+    def _ours(self, manifest: Manifest) -> bool:
+        return not self._namespaces or manifest["metadata"].get("namespace") in self._namespaces
+
+    async def _unless_absent(self, method: str, path: str) -> Manifest | None:
+        try:
+            return await self._request(method, path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        data = None if body is None else json.dumps(body).encode()
+        headers = await self._headers() | ({"Content-Type": content_type} if data is not None else {})
+        url = self._credentials.server + path
+        with _reached():
+            async with self._session.request(method, url, params=query, data=data, headers=headers) as response:
+                await _raise_for(response)
+                answer: dict[str, Any] = json.loads(await response.read())
+        return answer
+
+    async def _headers(self) -> dict[str, str]:
+        authorization = await self._credentials.authorization()
+        return {"Authorization": authorization} if authorization else {}
+
+
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    root = "/api" if "/" not in kind.api_version else "/apis"
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}/{kind.api_version}{place}/{kind.plural}{f'/{name}' if name else ''}"
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """What goes wrong between us and the API server, as the one error that callers know: OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except (aiohttp.ClientError, ValueError) as error:  # cut off, or cut off in the middle of JSON
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """One line of a watch. Raises what it says went wrong."""
+    event: dict[str, Any] = json.loads(line)
+    if event["type"] == "ERROR":
+        raise _error(event["object"].get("code", 500), event["object"])
+    return event
+
+
+async def _raise_for(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    text = await response.text(errors="replace")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):  # a proxy's page, or a plain text
+        answer = {"message": text[:500]}
+    raise _error(response.status, answer, response.headers.get("Retry-After"))
+
+
+def _error(status: int, answer: Manifest, retry_after: str | None = None) -> Exception:
+    if status == 410:
+        return Gone(str(answer.get("message", "")))
+    seconds = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")), seconds)

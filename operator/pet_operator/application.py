@@ -1,0 +1,173 @@
+"""The operator put together: what feeds the cache, what works, what watches over it, and how all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from pet_operator.adapters.clock import SystemClock
+from pet_operator.adapters.credentials import Credentials, load_credentials
+from pet_operator.adapters.http import serving
+from pet_operator.adapters.kopf_shell import watch_jobs
+from pet_operator.adapters.kube import KubeGateway
+from pet_operator.adapters.leader import lead
+from pet_operator.adapters.metrics import Metrics
+from pet_operator.adapters.trainer_http import TrainerHttp
+from pet_operator.domain.constants import JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE
+from pet_operator.domain.decision import Site
+from pet_operator.runtime.cache import Cache
+from pet_operator.runtime.controller import Controller
+from pet_operator.runtime.executor import Executor
+from pet_operator.runtime.health import Health
+from pet_operator.runtime.poller import Poller
+from pet_operator.runtime.ports import ApiError, Manifest
+from pet_operator.runtime.queue import KeyedQueue
+from pet_operator.runtime.recorder import Recorder
+from pet_operator.runtime.reflector import Reflector
+from pet_operator.runtime.store import Store
+from pet_operator.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+_BEAT_SECONDS = 1.0
+
+
+class _Stopped(Exception):
+    """Somebody asked the operator to end."""
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises ExceptionGroup with what ends the operator before that."""
+    credentials = await load_credentials(settings.kubeconfig)
+    metrics = Metrics()
+    async with KubeGateway(credentials, settings.namespaces, metrics.trace()) as gateway, TrainerHttp() as trainers:
+        system = await gateway.get_path("/api/v1/namespaces/kube-system")
+        site = Site(cluster=system["metadata"]["uid"] if system else "", trainer_image=settings.trainer_image)
+        await Operator(settings, credentials, gateway, trainers, metrics, site).run()
+
+
+class Operator:
+    """All parts of one operator process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        gateway: KubeGateway,
+        trainers: TrainerHttp,
+        metrics: Metrics,
+        site: Site,
+    ) -> None:
+        clock = SystemClock()
+        self._settings = settings
+        self._credentials = credentials
+        self._gateway = gateway
+        self._metrics = metrics
+        self._queue = KeyedQueue()
+        self._cache = Cache(site, clock, self._queue.add)
+        self._reflectors = (
+            Reflector(gateway, POD, _OURS, self._cache.pods, clock),
+            Reflector(gateway, SERVICE, _OURS, self._cache.services, clock),
+        )
+        self._listed = asyncio.Event()  # all jobs, once
+        self._list_again = asyncio.Event()
+        self._leading = False
+        self._health = Health(clock)
+        self._recorder = Recorder(gateway, settings.identity)
+        self._poller = Poller(self._cache, trainers, clock, self._queue.add, settings.poll_seconds)
+        self._controller = Controller(
+            cache=self._cache,
+            queue=self._queue,
+            gateway=gateway,
+            executor=Executor(gateway, self._seen),
+            recorder=self._recorder,
+            clock=clock,
+            synced=self._synced,
+            observe=metrics.observe_reconcile,
+        )
+
+    async def run(self) -> None:
+        """Until a signal, or until a part fails that the rest cannot do without."""
+        settings = self._settings
+        async with serving(settings.port, self._metrics.registry, self._unhealthy, self._unready) as port:
+            _LOG.info("serving /healthz, /readyz and /metrics on port %d", port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for reflector in self._reflectors:
+                        group.create_task(reflector.run())
+                    group.create_task(self._resync())
+                    group.create_task(self._beat())
+                    group.create_task(lead(self._credentials, settings.lease_namespace, settings.identity, self._lead))
+                    await watch_jobs(self._credentials, settings.namespaces, self._on_job)
+                    raise _Stopped
+            except* _Stopped:
+                _LOG.info("stopped")
+
+    async def _lead(self) -> None:
+        """What only one operator may do."""
+        self._leading = True
+        self._metrics.leader.set(1)
+        await self._listed.wait()
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._controller.run(self._settings.workers))
+            group.create_task(self._poller.run())
+            group.create_task(self._recorder.run())
+
+    async def _resync(self) -> None:
+        """List all jobs: at the start, each few minutes, and when kopf has lost its watch: of those that were deleted
+        meanwhile it never tells."""
+        while True:
+            self._list_again.clear()
+            try:
+                listing = await self._gateway.list(JOB, "")
+            except (ApiError, OSError, TimeoutError) as error:
+                _LOG.warning("cannot list jobs: %s", error)
+                await asyncio.sleep(5)
+                continue
+            self._cache.jobs.replace(listing.items, listing.resource_version)
+            self._listed.set()
+            try:
+                async with asyncio.timeout(self._settings.resync_seconds):
+                    await self._list_again.wait()
+            except TimeoutError:
+                continue
+
+    def _on_job(self, kind: str | None, manifest: dict[str, Any]) -> None:
+        """An event of a job, from kopf; without a kind it comes from a list of kopf's own."""
+        if kind == "DELETED":
+            self._cache.jobs.remove(manifest)
+            return
+        if kind is None and self._listed.is_set() and not self._list_again.is_set():
+            self._list_again.set()
+        self._cache.jobs.put(manifest)
+
+    def _seen(self, plural: str, manifest: Manifest) -> None:
+        """An object as the API server answered our own write of it."""
+        stores: dict[str, Store[Any]] = {POD.plural: self._cache.pods, SERVICE.plural: self._cache.services}
+        if (store := stores.get(plural)) is not None:
+            store.put(manifest)
+
+    async def _beat(self) -> None:
+        """Watch over this process's own event loop."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _BEAT_SECONDS
+            await asyncio.sleep(_BEAT_SECONDS)
+            self._metrics.loop_lag.set(loop.time() - due)
+            self._metrics.queue_depth.set(len(self._queue))
+            self._metrics.dropped_events.set(self._recorder.dropped)
+            self._health.beat()
+
+    def _synced(self) -> bool:
+        return self._listed.is_set() and all(reflector.synced.is_set() for reflector in self._reflectors)
+
+    def _unhealthy(self) -> str:
+        return self._health.fault(self._reflectors, self._queue.oldest())
+
+    def _unready(self) -> str:
+        if not self._synced():
+            return "jobs, pods and Services are not all listed yet"
+        return ""

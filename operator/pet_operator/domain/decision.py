@@ -1,0 +1,86 @@
+"""What `decide` looks at, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pet.config.job import PetTrainingJob
+from pet_operator.domain.constants import Kind
+from pet_operator.domain.status import JobStatus
+from pet_operator.domain.views import PodView, ServiceView, TrainerView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What all jobs of a cluster share. `cluster` is the uid of the namespace kube-system."""
+
+    cluster: str
+    trainer_image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What the checks of `pet.config` found; made once for each generation of a job."""
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()  # (reason, message)
+    script: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One job and what belongs to it, as the caches have it at one moment.
+
+    `refused` is what the API server said to the newest attempt at making this job's objects, empty if it took them.
+    """
+
+    job: PetTrainingJob
+    generation: int
+    resource_version: str
+    status: JobStatus
+    validation: Validation
+    site: Site
+    synced: bool = True
+    deleting: bool = False
+    pods: tuple[PodView, ...] = ()  # of all attempts
+    predecessors: tuple[PodView, ...] = ()  # of a deleted job with the same name
+    service: ServiceView | None = None
+    trainers: Mapping[str, TrainerView] = field(default_factory=dict)  # pod's uid → answer; absent: unknown
+    refused: str = ""
+
+    @property
+    def current(self) -> tuple[PodView, ...]:
+        """The pods of the attempt that counts now, by their place in the job."""
+        attempt = self.status.attempt
+        return tuple(sorted((pod for pod in self.pods if pod.attempt == attempt), key=lambda pod: pod.node_index))
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make an object. One of this name that is ours already is what we want."""
+
+    kind: Kind
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object of this name if it still has this uid."""
+
+    kind: Kind
+    name: str
+    uid: str
+
+
+Action = Create | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, in order, what to write, and when to look again without being told (seconds)."""
+
+    status: JobStatus
+    actions: tuple[Action, ...] = ()
+    requeue_after: float | None = None

@@ -1,0 +1,44 @@
+"""What is told about a job as Kubernetes Events: each change that a person would ask about, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pet_operator.domain.policy.failure import describe
+from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A transition in words; told once the status that it belongs to is written."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def transitions(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
+    """What has changed between two statuses."""
+    if new.attempt > old.attempt:
+        return (_attempt(new),)
+    if (new.phase, new.reason) == (old.phase, old.reason):
+        return ()
+    if new.phase == SUCCEEDED:
+        return (Event("Succeeded", new.message),)
+    if new.phase == FAILED:
+        return (Event(new.reason, new.message, warning=True),)
+    if new.phase == RUNNING and old.phase != RUNNING:
+        return (Event("Running", f"all {new.world_size} ranks step"),)
+    if new.phase != RUNNING and new.message:
+        return (Event(new.reason, new.message, warning=new.reason not in _ORDINARY),)
+    return ()
+
+
+# Waiting that needs nobody.
+_ORDINARY = ("CreatingPods", "StartingPods", "StartingRanks", "Valid")
+
+
+def _attempt(new: JobStatus) -> Event:
+    if new.phase != RESTARTING or new.failure is None:
+        return Event("Started", f"attempt {new.attempt}: {new.message}")
+    return Event("Restarting", f"attempt {new.attempt} follows, since {describe(new.failure)}", warning=True)

@@ -1,0 +1,120 @@
+"""The spec of a trainer's pod: what the operator decides over what the user's template says.
+
+Where a field is the user's choice (security, tolerations) the operator's value is only the default under it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from pet.config.job import JobSpec, PetTrainingJob
+from pet_operator.domain import names
+from pet_operator.domain.constants import CONTAINER
+from pet_operator.domain.environment import CHECKPOINTS, DATA
+from pet_operator.domain.quantity import shared_memory_size
+from pet_operator.domain.template import overlay, trainer_of
+
+CONFIG_KEY = "config.yaml"
+_CONFIG_ROOT = "/etc/pet"
+# Nodes that are lost for longer than this are not waited for.
+_TOLERATED_SECONDS = 30
+
+
+def pod_spec(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:
+    """The whole spec. `image` counts where the job names none."""
+    spec = job.spec
+    under = overlay(_defaults(spec), spec.template.get("spec") or {})
+    return overlay(under, _ours(job, image, environment, node_index))
+
+
+def command_line(spec: JobSpec) -> list[str]:
+    """The launcher's arguments. The kubelet expands `$(NAME)`; a doubled dollar is one that it leaves alone."""
+    where = posixpath.normpath(spec.cfg)
+    cfg = posixpath.join(_CONFIG_ROOT, where) if spec.config is not None else where
+    kind = ("--type", spec.type) if spec.type else ()
+    words = ("--cfg", cfg, *kind, *spec.script_args, *spec.override_args)
+    return [word.replace("$", "$$") for word in words]
+
+
+def _defaults(spec: JobSpec) -> dict[str, Any]:
+    lost = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+    return {
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "fsGroupChangePolicy": "OnRootMismatch",
+        },
+        "tolerations": [
+            {"key": "node.kubernetes.io/not-ready", **lost},
+            {"key": "node.kubernetes.io/unreachable", **lost},
+        ],
+        "containers": [
+            {
+                "name": CONTAINER,
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
+    }
+
+
+def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:
+    spec = job.spec
+    volumes, mounts = _volumes(job)
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": spec.image or image,
+        "command": ["python", "-u", "tools/train_net_all.py"],
+        "args": command_line(spec),
+        "env": environment,
+        "ports": [{"name": "metrics", "containerPort": spec.metrics.port}],
+        "volumeMounts": mounts,
+    }
+    if spec.gpus_per_node:
+        container["resources"] = {"limits": {spec.gpu_resource: str(spec.gpus_per_node)}}
+    return {
+        "hostname": names.host(job.name, node_index),
+        "subdomain": names.service(job.name),
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": spec.checkpoint.grace_period_seconds,
+        "volumes": volumes,
+        "containers": [container],
+    }
+
+
+def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
+    """The pod's volumes and the container's mounts of them."""
+    spec = job.spec
+    volumes, mounts = [], []
+
+    def add(name: str, source: Mapping[str, Any], path: str, **how: Any) -> None:
+        volumes.append({"name": name, **source})
+        mounts.append({"name": name, "mountPath": path, **how})
+
+    if spec.config is not None:
+        items = [{"key": CONFIG_KEY, "path": posixpath.normpath(spec.cfg)}]
+        source = {"configMap": {"name": names.config_map(job.name, spec.config), "items": items}}
+        add("pet-config", source, _CONFIG_ROOT, readOnly=True)
+    volume = spec.checkpoint.volume
+    if volume is not None:
+        claim = volume.claim_name or names.claim(job.name)
+        add("pet-checkpoints", {"persistentVolumeClaim": {"claimName": claim}}, CHECKPOINTS)
+    elif spec.nodes == 1:
+        add("pet-checkpoints", {"emptyDir": {}}, CHECKPOINTS)
+    if spec.data is not None:
+        claim_source = {"claimName": spec.data.claim_name, "readOnly": spec.data.read_only}
+        folder = {"subPath": spec.data.path} if spec.data.path else {}
+        add("pet-data", {"persistentVolumeClaim": claim_source}, DATA, readOnly=spec.data.read_only, **folder)
+    if not spec.shared_memory.disabled and not _mounts(spec.template, "/dev/shm"):
+        size = spec.shared_memory.size or shared_memory_size(trainer_of(spec.template))
+        add("pet-shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")
+    return volumes, mounts
+
+
+def _mounts(template: Mapping[str, Any], path: str) -> bool:
+    return any(
+        posixpath.normpath(str(mount.get("mountPath"))) == path
+        for mount in trainer_of(template).get("volumeMounts") or ()
+    )

@@ -1,0 +1,1 @@
+"""One decision of the operator in each module."""

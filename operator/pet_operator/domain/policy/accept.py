@@ -1,0 +1,25 @@
+"""Whether a job may have pods at all, judged before its first attempt and again whenever it is edited until then."""
+
+from __future__ import annotations
+
+from pet_operator.domain.conditions import ACCEPTED, Acceptance
+from pet_operator.domain.decision import Observed
+
+INVALID_CONFIG = "InvalidConfig"
+
+
+def accept(observed: Observed) -> Acceptance:
+    """False with reason InvalidConfig is the user's to mend; any other False may pass by itself."""
+    if observed.status.attempt > 0:
+        return _as_before(observed)
+    validation = observed.validation
+    if validation.problems:
+        return Acceptance("False", INVALID_CONFIG, "\n".join(validation.problems))
+    reason, message = next(iter(validation.warnings), ("Valid", ""))
+    return Acceptance("True", reason, message)
+
+
+def _as_before(observed: Observed) -> Acceptance:
+    """What was accepted stays so: edits of a running job are refused by the API server, or wait for its end."""
+    before = next((condition for condition in observed.status.conditions if condition.type == ACCEPTED), None)
+    return Acceptance(before.status, before.reason, before.message) if before else Acceptance("True", "Valid")

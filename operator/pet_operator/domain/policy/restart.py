@@ -1,0 +1,93 @@
+"""What follows the end of an attempt: another one, or the end of the job.
+
+`maxRestarts` counts restarts, in place and by attempts together, since the newest checkpoint last advanced, within
+`windowSeconds`. Disruptions are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pet.config.job import Restart
+from pet.runfiles.exits import ExitCode
+from pet_operator.domain.policy.failure import describe, is_disruption
+from pet_operator.domain.status import AttemptRecord, Failure, JobStatus
+
+# Another start would end the same way, or must not be.
+_NEVER = {
+    ExitCode.CONFIG_ERROR.exit_class: "InvalidConfig",
+    ExitCode.CHECKPOINT_UNUSABLE.exit_class: "CheckpointUnusable",
+    ExitCode.NO_RESTART.exit_class: "NoRestart",
+}
+EXHAUSTED = "RestartsExhausted"
+_LONGEST_DELAY = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`restart`: whether there is another attempt. `recent` are the counted restarts since progress, this one too."""
+
+    restart: bool
+    reason: str
+    message: str
+    recent: tuple[datetime, ...]
+
+
+def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Restart, now: datetime) -> Outcome:
+    """Judge the end of the attempt that `status` is in.
+
+    Args:
+        in_place: restarts in place since the newest checkpoint of this attempt; None: not told.
+    """
+    recent = _still_counted(status, limits, now)
+    used = _restarts_in_place(status, in_place)
+    text = describe(cause)
+    if cause.class_ in _NEVER:
+        return Outcome(False, _NEVER[cause.class_], text, recent)
+    if is_disruption(cause):
+        return Outcome(True, cause.class_, text, (*recent, *[now] * used))
+    if len(recent) + used >= limits.max_restarts:
+        budget = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
+        return Outcome(False, EXHAUSTED, f"{budget}; {text}", recent)
+    return Outcome(True, cause.class_, text, (*recent, *[now] * (used + 1)))
+
+
+def restarts_left(status: JobStatus, limits: Restart, now: datetime) -> int:
+    """What the launchers of the next attempt may use up in place."""
+    return max(0, limits.max_restarts - len(_within(status.recent_restarts, limits, now)))
+
+
+def not_before(status: JobStatus) -> datetime | None:
+    """When the pods of the newest attempt may be made: at once the first time, then later by 1, 2, 4 … 60 s for each
+    attempt in a row that got no further than the one before."""
+    current = status.current
+    fruitless = 0
+    for record in reversed(status.attempts[:-1]):
+        if _advanced(record, record.to_iteration):
+            break
+        fruitless += 1
+    if current.started_at is None or fruitless == 0:
+        return None
+    return current.started_at + timedelta(seconds=min(_LONGEST_DELAY, 2.0 ** (fruitless - 1)))
+
+
+def _still_counted(status: JobStatus, limits: Restart, now: datetime) -> tuple[datetime, ...]:
+    saved = status.checkpoint.iteration if status.checkpoint else None
+    return () if _advanced(status.current, saved) else _within(status.recent_restarts, limits, now)
+
+
+def _restarts_in_place(status: JobStatus, told: int | None) -> int:
+    """Where the launchers tell nothing, all restarts of the attempt count unless a checkpoint came after some."""
+    if told is not None:
+        return told
+    saved = status.checkpoint.iteration if status.checkpoint else None
+    return 0 if _advanced(status.current, saved) else status.current.restarts
+
+
+def _advanced(record: AttemptRecord, saved: int | None) -> bool:
+    return saved is not None and saved > (record.from_iteration or 0)
+
+
+def _within(times: tuple[datetime, ...], limits: Restart, now: datetime) -> tuple[datetime, ...]:
+    return tuple(time for time in times if now - time < timedelta(seconds=limits.window_seconds))

@@ -1,0 +1,142 @@
+"""The status of a job, as the operator means it and as the API server keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+PENDING, STARTING, RUNNING, RESTARTING = "Pending", "Starting", "Running", "Restarting"
+SUCCEEDED, FAILED = "Succeeded", "Failed"
+FINISHED = (SUCCEEDED, FAILED)
+
+KEPT_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """How many pods there should be, and how many are ready."""
+
+    desired: int = 0
+    ready: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the launcher of rank 0 told last. `metrics` are the newest evaluation's, as text."""
+
+    iteration: int | None = None
+    max_iterations: int | None = None
+    percent: int | None = None
+    epoch: int | None = None
+    loss: float | None = None
+    learning_rate: float | None = None
+    samples_per_second: float | None = None
+    eta_seconds: int | None = None
+    observed_at: datetime | None = None
+    stale: bool = False
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Display:
+    """The texts of the table that `kubectl get` prints."""
+
+    step: str = ""
+    eta: str = ""
+    loss: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointStatus:
+    """The newest checkpoint that the ranks told of."""
+
+    iteration: int | None = None
+    file: str = ""
+    bytes: int | None = None
+    saved_at: datetime | None = None
+    verified: bool | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The root cause of the end of an attempt. `class_` is the exit class, for example `AppError`."""
+
+    class_: str = ""
+    type: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    rank: int | None = None
+    pod: str = ""
+    node_index: int | None = None
+    node: str = ""
+    iteration: int | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One attempt, from its decision to its end. `restarts` counts the starts of ranks in place of failed ones."""
+
+    attempt: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    from_iteration: int | None = None
+    to_iteration: int | None = None
+    restarts: int = 0
+    reason: str = ""
+    rank: int | None = None
+    node: str = ""
+    exit_code: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """As every Kubernetes condition."""
+
+    type: str = ""
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """The whole status; `attempt` 0 means that none was begun.
+
+    `recent_restarts` are the times of the counted restarts since the newest checkpoint last advanced.
+    """
+
+    observed_generation: int = 0
+    spec_hash: str = ""
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    script: str = ""
+    world_size: int | None = None
+    attempt: int = 0
+    restarts: int = 0
+    recent_restarts: tuple[datetime, ...] = ()
+    rank0_pod: str = ""
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    nodes: Nodes | None = None
+    progress: Progress | None = None
+    display: Display | None = None
+    checkpoint: CheckpointStatus | None = None
+    failure: Failure | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will be done for the job."""
+        return self.phase in FINISHED
+
+    @property
+    def current(self) -> AttemptRecord:
+        """The record of the attempt that counts now; an empty one before the first."""
+        return self.attempts[-1] if self.attempts else AttemptRecord()

@@ -1,0 +1,93 @@
+"""All that is known of the cluster: jobs, their pods and Services, and what their launchers answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pet_operator.domain.codec import decode
+from pet_operator.domain.constants import LABEL_JOB
+from pet_operator.domain.decision import Observed, Site
+from pet_operator.domain.status import JobStatus
+from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view, service_view
+from pet_operator.runtime.ports import Clock, Key, Manifest
+from pet_operator.runtime.store import Store
+from pet_operator.runtime.validation import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A launcher's newest `/status`, empty before the first, and when it came on the monotonic clock."""
+
+    status: Manifest
+    at: float
+
+
+class Cache:
+    """Everything by job. `changed` is told of each job about which something new is known."""
+
+    def __init__(self, site: Site, clock: Clock, changed: Callable[[Key], None]) -> None:
+        self.site = site
+        self.jobs: Store[Manifest] = Store(_trimmed, key_of, changed)
+        self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
+        self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
+        self.answers: dict[str, Answer] = {}
+        self.refused: dict[Key, str] = {}
+        self._validator = Validator()
+        self._clock = clock
+
+    def job(self, key: Key) -> Manifest | None:
+        """The job as it was seen last. Of two with one name, a deleted one and its successor, the younger."""
+        return max(self.jobs.of(key), key=lambda job: int(job["metadata"]["resourceVersion"]), default=None)
+
+    def observe(self, key: Key, *, synced: bool) -> Observed | None:
+        """The whole view of a job, None if it does not exist."""
+        manifest = self.job(key)
+        if manifest is None:
+            return None
+        metadata = manifest["metadata"]
+        checked = self._validator.check(manifest)
+        pods = self.pods.of(key)
+        return Observed(
+            job=checked.job,
+            generation=metadata["generation"],
+            resource_version=metadata["resourceVersion"],
+            status=decode(JobStatus, manifest.get("status")),
+            validation=checked.validation,
+            site=self.site,
+            synced=synced,
+            deleting="deletionTimestamp" in metadata,
+            pods=tuple(pod for pod in pods if pod.job_uid == metadata["uid"]),
+            predecessors=tuple(pod for pod in pods if pod.job_uid != metadata["uid"]),
+            service=next(iter(self.services.of(key)), None),
+            trainers=self._trainers(pods),
+            refused=self.refused.get(key, ""),
+        )
+
+    def forget(self, key: Key) -> None:
+        """A job that is gone."""
+        self.refused.pop(key, None)
+
+    def _trainers(self, pods: list[PodView]) -> dict[str, TrainerView]:
+        now = self._clock.monotonic()
+        return {
+            pod.uid: TrainerView(status=answer.status, age=now - answer.at)
+            for pod in pods
+            if (answer := self.answers.get(pod.uid)) is not None
+        }
+
+
+def key_of(manifest: Manifest) -> Key:
+    """By the object's own name."""
+    return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _trimmed(job: Manifest) -> Manifest:
+    """Without the bookkeeping of field managers, the larger half of many objects."""
+    metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
+    return {**job, "metadata": metadata}
+
+
+def _job_of(manifest: Manifest) -> Key:
+    metadata = manifest["metadata"]
+    return Key(metadata["namespace"], metadata["labels"][LABEL_JOB])

@@ -1,0 +1,119 @@
+"""The loop around `decide`: take a job from the queue, look, decide, act, write the status, tell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from pet_operator.domain.codec import encode
+from pet_operator.domain.decide import decide
+from pet_operator.domain.decision import Decision, Observed
+from pet_operator.domain.events import transitions
+from pet_operator.runtime.cache import Cache
+from pet_operator.runtime.executor import Executor, Refused
+from pet_operator.runtime.ports import ApiError, Clock, Gateway, Key
+from pet_operator.runtime.queue import KeyedQueue
+from pet_operator.runtime.recorder import Recorder
+
+_LOG = logging.getLogger(__name__)
+# What may pass by itself, or by a user's hand; anything else is a fault of ours.
+_PASSING = (Refused, ApiError, OSError, TimeoutError)
+
+
+class Controller:
+    """Reconciles jobs. `workers` run side by side, each with a job of its own."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        queue: KeyedQueue,
+        gateway: Gateway,
+        executor: Executor,
+        recorder: Recorder,
+        clock: Clock,
+        synced: Callable[[], bool],
+        observe: Callable[[str, float], None],
+    ) -> None:
+        """`observe` is told how each look ended and how many seconds it took."""
+        self._cache = cache
+        self._queue = queue
+        self._gateway = gateway
+        self._executor = executor
+        self._recorder = recorder
+        self._clock = clock
+        self._synced = synced
+        self._observe = observe
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self.reconcile(key)
+            finally:
+                self._queue.done(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """One look at one job. Nothing is raised: what failed is tried again later."""
+        observed = self._cache.observe(key, synced=self._synced())
+        if observed is None:
+            self._cache.forget(key)
+            return
+        began = self._clock.monotonic()
+        try:
+            decision = await self._reconcile(key, observed)
+        except Exception as error:
+            self._observe(self._failed(key, error), self._clock.monotonic() - began)
+            return
+        self._observe("success", self._clock.monotonic() - began)
+        self._queue.forget(key)
+        if decision.requeue_after is not None:
+            self._queue.add_after(key, decision.requeue_after)
+
+    async def _reconcile(self, key: Key, observed: Observed) -> Decision:
+        decision = decide(observed, self._clock.now())
+        try:
+            await self._executor.execute(decision.actions, key, observed.job.uid)
+        except ExceptionGroup as failed:
+            # What the API server refuses belongs into the status, whatever else went wrong beside it.
+            if (refused := failed.subgroup(Refused)) is not None:
+                self._cache.refused[key] = str(refused.exceptions[0])
+                observed = replace(observed, refused=self._cache.refused[key])
+                await self._write(key, observed, decide(observed, self._clock.now()))
+            raise
+        if decision.actions:
+            self._cache.refused.pop(key, None)
+        await self._write(key, observed, decision)
+        return decision
+
+    async def _write(self, key: Key, observed: Observed, decision: Decision) -> None:
+        if decision.status == observed.status:
+            return
+        written = await self._gateway.apply_status(
+            key, encode(decision.status), uid=observed.job.uid, resource_version=observed.resource_version
+        )
+        self._cache.jobs.put(written)
+        for event in transitions(observed.status, decision.status):
+            self._recorder.record(written, event, self._clock.now())
+
+    def _failed(self, key: Key, error: Exception) -> str:
+        """Look again later, and tell whoever reads the log. Returns what kind of failure it was."""
+        errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        waits = [one.retry_after or 0.0 for one in errors if isinstance(one, ApiError)]
+        self._queue.retry(key, max(waits, default=0.0))
+        for one in errors:
+            if isinstance(one, ApiError) and one.status == 409:
+                _LOG.debug("%s has changed meanwhile; looking again", key)
+            elif isinstance(one, _PASSING):
+                _LOG.warning("%s: %s", key, one)
+            else:
+                _LOG.error("%s: the reconcile failed", key, exc_info=one)
+        return "retry" if all(isinstance(one, _PASSING) for one in errors) else "error"

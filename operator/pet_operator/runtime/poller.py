@@ -1,0 +1,70 @@
+"""Asks the launchers of all running pods how far they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pet_operator.domain.policy.progress import STALE_SECONDS
+from pet_operator.domain.views import PodView
+from pet_operator.runtime.cache import Answer, Cache
+from pet_operator.runtime.ports import Clock, Key, Manifest, TrainerClient
+
+_AT_ONCE = 64
+
+
+class Poller:
+    """`changed` is told of a job when something that its status shows has changed, or is fed no more."""
+
+    def __init__(
+        self, cache: Cache, client: TrainerClient, clock: Clock, changed: Callable[[Key], None], interval: float
+    ) -> None:
+        """`interval`: seconds between two rounds."""
+        self._cache = cache
+        self._client = client
+        self._clock = clock
+        self._changed = changed
+        self._interval = interval
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self) -> None:
+        """Round after round until cancelled."""
+        while True:
+            await self.round()
+            await asyncio.sleep(self._interval)
+
+    async def round(self) -> None:
+        """Ask every launcher once."""
+        asked: dict[str, tuple[Key, PodView, int]] = {}
+        for key in self._cache.jobs.keys():  # noqa: SIM118 - a list of jobs, not a mapping
+            observed = self._cache.observe(key, synced=True)
+            if observed is not None and not observed.status.finished:
+                port = observed.job.spec.metrics.port
+                asked |= {pod.uid: (key, pod, port) for pod in observed.current if pod.running}
+        for uid in self._cache.answers.keys() - asked.keys():
+            del self._cache.answers[uid]
+        await asyncio.gather(*(self._ask(key, pod, port) for key, pod, port in asked.values()))
+
+    async def _ask(self, key: Key, pod: PodView, port: int) -> None:
+        known = self._cache.answers.setdefault(pod.uid, Answer({}, self._clock.monotonic()))
+        async with self._slots:
+            try:
+                status = await self._client.status(pod.ip, port)
+            except (OSError, TimeoutError, ValueError):
+                if self._clock.monotonic() - known.at > STALE_SECONDS:
+                    self._changed(key)
+                return
+        # Addresses are used again: another pod may answer at this one by now.
+        if (status.get("uid"), status.get("attempt")) != (pod.job_uid, pod.attempt):
+            return
+        self._cache.answers[pod.uid] = Answer(status, self._clock.monotonic())
+        if _shown(status) != _shown(known.status):
+            self._changed(key)
+
+
+def _shown(status: Manifest) -> tuple[object, ...]:
+    """What the job's status is made of."""
+    names = ("state", "iteration", "maxIterations", "restarts", "losses", "metrics", "resumedFrom")
+    stepped = sum(rank.get("lastStepAgeSeconds") is not None for rank in status.get("ranks") or ())
+    checkpoint = status.get("checkpoint") or {}
+    return (*(status.get(name) for name in names), checkpoint.get("file"), checkpoint.get("iteration"), stepped)

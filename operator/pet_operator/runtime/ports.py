@@ -1,0 +1,85 @@
+"""What the runtime needs of the outside; `pet_operator.adapters` provides it, tests provide their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pet_operator.domain.constants import Kind
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """A job's place: what its objects, its pods and its work in the queue are found by."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class ApiError(Exception):
+    """The API server refused a request: HTTP status, the reason word and the message of its Status object."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Gone(Exception):
+    """A watch cannot go on from where it was: list again (410)."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All objects of a kind, as they were at one resource version."""
+
+    items: list[Manifest]
+    resource_version: str
+
+
+class Gateway(Protocol):
+    """The API server. Dicts in, dicts out; all methods raise ApiError, or OSError where it cannot be reached."""
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """POST; returns the object."""
+
+    async def get(self, kind: Kind, key: Key) -> Manifest | None:
+        """The object, None if it does not exist."""
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
+        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once."""
+
+    async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
+        """Replace a job's status, if the job has not changed since this version; returns the job."""
+
+    async def list(self, kind: Kind, selector: str) -> Listing:
+        """All objects with these labels, in all namespaces that we look after."""
+
+    def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+        """Changes since then as (type, object), bookmarks too, until the server closes. Raises Gone."""
+
+
+class TrainerClient(Protocol):
+    """The launchers' HTTP endpoints."""
+
+    async def status(self, address: str, port: int) -> Manifest:
+        """The document at `/status`. Raises OSError if there is none."""
+
+
+class Clock(Protocol):
+    """Time. Decisions are made at `now`; how long something lasted is told by `monotonic`, in seconds."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+
+    def monotonic(self) -> float:
+        """A clock that is never set."""

@@ -1,0 +1,71 @@
+"""Keeps a store equal to what the API server has: list, then watch, and list again where the watch was cut."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Any
+
+from pet_operator.domain.constants import Kind
+from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone
+from pet_operator.runtime.store import Store
+
+_LOG = logging.getLogger(__name__)
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
+
+
+class Reflector:
+    """One kind of objects. `run` it as a task; it ends only when it is cancelled.
+
+    kopf cannot do this: it never tells of an object that was deleted while its watch was down.
+    """
+
+    def __init__(self, gateway: Gateway, kind: Kind, selector: str, store: Store[Any], clock: Clock) -> None:
+        self.kind = kind
+        self.synced = asyncio.Event()
+        self.last_contact = clock.monotonic()
+        self.failing = False
+        self._gateway = gateway
+        self._selector = selector
+        self._store = store
+        self._clock = clock
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        version, failures = "", 0
+        while True:
+            try:
+                if not version:
+                    version = await self._list()
+                version = await self._watch(version)
+                failures = 0
+            except Gone:
+                version = ""
+            except (ApiError, OSError, TimeoutError) as error:
+                version, failures, self.failing = "", failures + 1, True
+                _LOG.warning("cannot watch %s: %s", self.kind.plural, error)
+                delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (failures - 1))
+                await asyncio.sleep(delay * random.uniform(0.75, 1.25))
+
+    async def _list(self) -> str:
+        listing = await self._gateway.list(self.kind, self._selector)
+        self._store.replace(listing.items, listing.resource_version)
+        self._heard()
+        self.synced.set()
+        return listing.resource_version
+
+    async def _watch(self, version: str) -> str:
+        """Until the server closes the watch; returns where to go on from."""
+        async for kind, manifest in self._gateway.watch(self.kind, self._selector, version):
+            self._heard()
+            version = manifest["metadata"]["resourceVersion"]
+            if kind == "DELETED":
+                self._store.remove(manifest)
+            elif kind != "BOOKMARK":
+                self._store.put(manifest)
+        return version
+
+    def _heard(self) -> None:
+        self.last_contact = self._clock.monotonic()
+        self.failing = False

@@ -1,0 +1,90 @@
+"""What is known of one kind of objects: views of them, by job and by uid, newest version first come or last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pet_operator.runtime.ports import Key, Manifest
+
+V = TypeVar("V")
+
+_REMEMBERED_DELETIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[V]):
+    key: Key
+    version: int
+    view: V
+
+
+class Store(Generic[V]):
+    """Filled by a watch, and at once by the answers to our own writes: a decision that follows one sees it.
+
+    Versions of objects are compared as numbers, which Kubernetes promises since 1.35 and always did in fact.
+    """
+
+    def __init__(self, view: Callable[[Manifest], V], key: Callable[[Manifest], Key], changed: Callable[[Key], None]):
+        """`key` gives the job that an object belongs to, `changed` is told of it after each change."""
+        self._view = view
+        self._key = key
+        self._changed = changed
+        self._entries: dict[str, _Entry[V]] = {}
+        self._by_key: dict[Key, dict[str, None]] = {}
+        self._deleted: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def of(self, key: Key) -> list[V]:
+        """The views of the job's objects."""
+        return [self._entries[uid].view for uid in self._by_key.get(key, ())]
+
+    def keys(self) -> list[Key]:
+        """All jobs that have objects here."""
+        return list(self._by_key)
+
+    def put(self, manifest: Manifest) -> None:
+        """An object as it was made or changed. Older news than is known, and of what was deleted, is ignored."""
+        uid, version = _identity(manifest)
+        known = self._entries.get(uid)
+        if uid in self._deleted or (known is not None and known.version >= version):
+            return
+        entry = _Entry(self._key(manifest), version, self._view(manifest))
+        self._entries[uid] = entry
+        self._by_key.setdefault(entry.key, {})[uid] = None
+        if known is None or known.view != entry.view:
+            self._changed(entry.key)
+
+    def remove(self, manifest: Manifest) -> None:
+        """An object that is gone."""
+        self._remove(_identity(manifest)[0])
+
+    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
+        """Everything, as it was at this version: what is not in it and not newer is gone."""
+        present = []
+        for manifest in manifests:
+            self.put(manifest)
+            present.append(_identity(manifest)[0])
+        for uid in self._entries.keys() - set(present):
+            if self._entries[uid].version <= int(resource_version):
+                self._remove(uid)
+
+    def _remove(self, uid: str) -> None:
+        self._deleted[uid] = None
+        while len(self._deleted) > _REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            siblings = self._by_key[entry.key]
+            del siblings[uid]
+            if not siblings:
+                del self._by_key[entry.key]
+            self._changed(entry.key)
+
+
+def _identity(manifest: Manifest) -> tuple[str, int]:
+    metadata = manifest["metadata"]
+    return metadata["uid"], int(metadata["resourceVersion"])
