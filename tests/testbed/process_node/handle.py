@@ -1,0 +1,98 @@
+"""Starts and stops a process node beside a control plane."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from testbed.control_plane import ControlPlane
+from testbed.process_node.node import HOST_ADDRESS
+from testbed.process_node.provisioner import CLASS
+from testbed.process_node.settings import Image, NodeSpec, Settings
+from testbed.processes import Server
+
+_TESTS = Path(__file__).resolve().parents[2]
+_CHECKOUT = _TESTS.parent
+
+
+def checkout_image(checkout: Path = _CHECKOUT, *, data: Path | None = None, **environ: str) -> Image:
+    """The trainer's image, as a checkout has it: `tools/`, `cfgs/` and Python; `data` is its /data."""
+    tools = str(checkout / "trainer" / "tools")
+    given = {"/data": str(data)} if data else {}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return Image(
+        working_dir=str(checkout),
+        paths={"tools": tools, "/opt/pet/tools": tools, "/opt/pet": str(checkout), **given},
+        environ={"PATH": path, **environ},
+    )
+
+
+class ProcessNodes:
+    """Nodes that run pods as processes, in a process of their own. `start` and `stop` it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        nodes: Sequence[NodeSpec] = (NodeSpec(name="node-0"),),
+        *,
+        image: Image | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`folder` is its own, for pods and volumes; by default one of the control plane's."""
+        self.nodes = tuple(nodes)
+        self.folder = (folder or plane.folder / "process-node").absolute()
+        self._plane = plane
+        self._image = image or checkout_image()
+        self._settings = self.folder / "settings.json"
+        self.server = Server(
+            "process-node",
+            [sys.executable, "-m", "testbed.process_node", self._settings],
+            self.folder / "process-node.log",
+            {**os.environ, "PYTHONPATH": str(_TESTS)},
+        )
+
+    def __enter__(self) -> ProcessNodes:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, or start it again; returns when pods can be scheduled to every node. Raises ServerFailed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        certificate, key = self._plane.authority.serving("process-node", [HOST_ADDRESS])
+        settings = Settings(
+            server=self._plane.url,
+            authority=str(self._plane.authority.certificate_file),
+            token=self._plane.token("process-node"),
+            serving_certificate=str(certificate),
+            serving_key=str(key),
+            folder=str(self.folder),
+            nodes=self.nodes,
+            image=self._image,
+        )
+        settings.save(self._settings)
+        settings.ready_file.unlink(missing_ok=True)
+        self.server.start()
+        self.server.wait_until(lambda: settings.ready_file.exists() and self._ready())
+
+    def stop(self) -> None:
+        """End it and the processes of its pods. Their objects stay as they are, as those of a node that is cut off."""
+        self.server.stop()
+
+    def _ready(self) -> bool:
+        items = self._plane.request("GET", "/api/v1/nodes")["items"]
+        nodes = {item["metadata"]["name"]: item for item in items}
+        classes = self._plane.request("GET", "/apis/storage.k8s.io/v1/storageclasses")["items"]
+        return any(item["metadata"]["name"] == CLASS for item in classes) and all(
+            spec.name in nodes and _schedulable(nodes[spec.name]) for spec in self.nodes
+        )
+
+
+def _schedulable(node: dict[str, Any]) -> bool:
+    conditions = {entry["type"]: entry["status"] for entry in node.get("status", {}).get("conditions") or ()}
+    return conditions.get("Ready") == "True" and not node["spec"].get("taints")
