@@ -55,11 +55,11 @@ def test_every_configuration_loads_for_its_script_on_the_usual_numbers_of_ranks(
 
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_every_sample_job_is_valid_without_a_warning(sample: str) -> None:
-    for verdict in check_text((ROOT / sample).read_text(encoding="utf-8"), sample):
-        assert verdict.problems == ()
-        assert verdict.warnings == ()
-        assert verdict.script is not None
-        assert verdict.cfg is not None
+    for review in check_text((ROOT / sample).read_text(encoding="utf-8"), sample):
+        assert review.problems == ()
+        assert review.warnings == ()
+        assert review.script is not None
+        assert review.cfg is not None
 
 
 def test_no_file_of_cfgs_or_samples_is_overlooked_here() -> None:
@@ -70,10 +70,10 @@ def test_no_file_of_cfgs_or_samples_is_overlooked_here() -> None:
 
 
 def test_the_first_sample_embeds_the_configuration_that_it_names() -> None:
-    [verdict] = check_text((ROOT / "crds/samples/fashion-mnist.yaml").read_text(encoding="utf-8"), "fashion-mnist.yaml")
-    assert verdict.job is not None
-    assert verdict.job.spec.config is not None
+    [review] = check_text((ROOT / "crds/samples/fashion-mnist.yaml").read_text(encoding="utf-8"), "fashion-mnist.yaml")
+    assert review.job is not None
+    assert review.job.spec.config is not None
     cfg = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
-    assert verdict.job.spec.cfg == cfg
-    embedded = load_config("cls", text=verdict.job.spec.config)
+    assert review.job.spec.cfg == cfg
+    embedded = load_config("cls", text=review.job.spec.config)
     assert dict(embedded.leaves()) == dict(load_config("cls", text=(ROOT / cfg).read_text(encoding="utf-8")).leaves())

@@ -14,6 +14,7 @@ OTHER_NAMES = {
     "MAX_ITER": "SOLVER.SCHEDULER.TOTAL_ITERS",
     "NUM_WORKERS": "DATA.LOADER_THREADS",
 }
+_LONGEST = 100  # comparing takes the longer the longer a name is, and no key is as long
 _LEAST_ALIKE = 0.7  # of the last part, to count at all
 _LEAST = 0.75  # with what the same way adds
 _SAME_WAY = 0.28  # so little that DATA.DATASETS is TRAIN.DATASETS and not DATA.DATASET_TYPE
@@ -24,6 +25,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
     What counts is first the last part, then how much of the way there is the same.
     """
+    if len(name) > _LONGEST:
+        return None
     *path, last = name.upper().split(".")
     declared = list(names)
     if (renamed := OTHER_NAMES.get(last)) in declared:
