@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.dying import Death, Report, live
-from harness.stores import hidden, iteration_of, opened, save, temporary
+from harness.stores import hidden, iteration_of, opened, save, saved, temporary
 
 
 def two_saved(path: Path) -> None:
     """A folder with iterations 10 and 20."""
-    tenure, _ = opened(path)
-    for iteration in (10, 20):
-        save(tenure, iteration)
+    saved(path, 10, 20)
 
 
 def saving_a_new_iteration(where: Path, kind: str) -> int:

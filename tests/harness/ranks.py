@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
-import socket
 import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
+
+from harness.launcher import free_port
 
 TIMEOUT = 120  # seconds; a bound against hanging, not an expectation
 
@@ -26,7 +27,7 @@ def run_ranks(
 
     `environ` is added to each rank's environment. Raises AssertionError with the tracebacks of the ranks that failed.
     """
-    port = _free_port()
+    port = free_port()
     ranks, ends = [], []
     for rank in range(world_size):
         mine, theirs = context.Pipe(duplex=False)
@@ -86,10 +87,3 @@ def _load(path: str) -> Any:
     sys.modules["rank_program"] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

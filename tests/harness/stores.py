@@ -48,6 +48,14 @@ def opened(path: Path, identity: Identity = JOB, *, own_only: bool = False) -> t
     return open_folder(str(path), identity, own_only=own_only)
 
 
+def saved(path: Path, *iterations: int, identity: Identity = JOB) -> Path:
+    """The folder, in which a run has saved these iterations."""
+    tenure, _ = opened(path, identity)
+    for iteration in iterations:
+        save(tenure, iteration)
+    return path
+
+
 def attempt(number: int, identity: Identity = JOB) -> Identity:
     """The same job's attempt of that number."""
     return replace(identity, attempt=number)

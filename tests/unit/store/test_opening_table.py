@@ -18,25 +18,20 @@ from harness.stores import (
     overwrite,
     owner_in,
     save,
+    saved,
 )
 
 from pet.store.errors import CheckpointUnusable
 from pet.store.files import digest_of
 
 
-def _saved(path: Path, *iterations: int) -> None:
-    tenure, _ = opened(path)
-    for iteration in iterations:
-        save(tenure, iteration)
-
-
 def test_row_1_the_newest_manifest_that_verifies(tmp_path: Path) -> None:
-    _saved(tmp_path, 9, 10, 100)
+    saved(tmp_path, 9, 10, 100)
     assert iteration_of(opened(tmp_path)[1]) == 100
 
 
 def test_row_1_passes_over_the_corrupt_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    _saved(tmp_path, 10, 20, 30)
+    saved(tmp_path, 10, 20, 30)
     overwrite(tmp_path / "model_iter30.pth", content(30)[:-1])
     (tmp_path / "model_iter20.pth").unlink()
     assert iteration_of(opened(tmp_path)[1]) == 10
@@ -65,7 +60,7 @@ def test_row_1_best_models_and_wrecks_are_not_resumed_from(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("repeat", [1, 3])
 def test_row_2_none_verifies(tmp_path: Path, repeat: int) -> None:
-    _saved(tmp_path, 10, 20)
+    saved(tmp_path, 10, 20)
     for iteration in (10, 20):
         overwrite(tmp_path / f"model_iter{iteration}.pth", content(iteration)[:-1] + b"?")
     for _ in range(repeat):
@@ -75,7 +70,7 @@ def test_row_2_none_verifies(tmp_path: Path, repeat: int) -> None:
 
 
 def test_row_2_whatever_model_latest_says(tmp_path: Path) -> None:
-    _saved(tmp_path, 10)
+    saved(tmp_path, 10)
     overwrite(tmp_path / "model_iter10.pth", content(10)[:-1] + b"?")
     with pytest.raises(CheckpointUnusable):
         opened(tmp_path)
@@ -153,7 +148,7 @@ def test_row_5_other_bytes_than_the_legacy_file_that_was_recorded(tmp_path: Path
 
 
 def test_row_5_a_checkpoint_that_lost_its_manifest(tmp_path: Path) -> None:
-    _saved(tmp_path, 10)
+    saved(tmp_path, 10)
     (tmp_path / "model_iter10.manifest.json").unlink()
     for _ in range(2):
         with pytest.raises(CheckpointUnusable, match="manifest of its checkpoint is not"):

@@ -18,6 +18,7 @@ from harness.stores import (
     overwrite,
     owner_in,
     save,
+    saved,
 )
 
 from pet.config.errors import ConfigError
@@ -125,10 +126,7 @@ def test_a_launcher_can_ask_whether_the_folder_is_the_jobs_own(tmp_path: Path) -
 
 
 def _other(path: Path) -> Path:
-    tenure, _ = opened(path, replace(JOB, uid="uid-9", name="other"))
-    for iteration in (10, 20):
-        save(tenure, iteration)
-    return path
+    return saved(path, 10, 20, identity=replace(JOB, uid="uid-9", name="other"))
 
 
 def test_another_jobs_folder_gives_its_newest_that_verifies_and_stays_as_it_is(tmp_path: Path) -> None:
