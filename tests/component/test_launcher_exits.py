@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.launcher import CFG, SCRIPT, Bench, Launched
+from harness.launcher import CFG, SCRIPT, Bench, Launched, bench
 
 # Rank 1 ends as the test says; rank 0 does as ranks do that lose a peer, or that leave together with it.
 PROGRAM = """
@@ -126,6 +126,22 @@ def test_output_of_ranks_is_complete_and_told_apart(ends: dict[str, Launched]) -
     others = [line for line in lines if line.startswith("[rank")]
     assert others == [f"[rank 1] line {n} of rank 1" for n in range(LINES)]
     assert "[rank 1] last words without an end of line\n" in ends["0"].err
+
+
+def test_a_refusal_that_rank_0_has_said_itself_is_not_said_again(tmp_path: Path) -> None:
+    script = """
+error = ValueError("no such key")
+print(error)
+write_failure(RUN_DIR.failure(LOCAL_RANK), Failure.of(
+    error, exit_code=ExitCode.CONFIG_ERROR, attempt=1, restart=0, rank=RANK, iteration=None))
+sys.exit(78)
+"""
+    with bench(tmp_path, script) as made:
+        launched = made.launch()
+        assert launched.wait() == 78
+        assert (launched.out, launched.termination["message"]) == ("no such key\n", "no such key")
+        assert "ends with 78: ValueError, as rank 0 says above" in launched.err
+        assert "no such key" not in launched.err
 
 
 def test_launcher_says_what_it_starts_and_where_to_look(ends: dict[str, Launched]) -> None:

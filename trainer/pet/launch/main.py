@@ -117,7 +117,7 @@ def _agent_thread(supervisor: Supervisor) -> None:
 
 
 def _report(verdict: Verdict, supervisor: Supervisor) -> None:
-    if verdict.code is ExitCode.CONFIG_ERROR and verdict.rank == 0:
+    if verdict.code is ExitCode.CONFIG_ERROR and verdict.rank == 0 and verdict.traceback:  # it left a report
         say(f"ends with {int(verdict.code)}: {verdict.type}, as rank 0 says above")
     elif verdict.code is not ExitCode.SUCCEEDED:
         say(f"ends with {int(verdict.code)}: {verdict}")
