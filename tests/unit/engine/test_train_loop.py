@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from harness.hooks import Bad, Everywhere
+from harness.stores import overwrite
 from harness.toy import Toy, ToyData, ToyModel, short_toy, toy_config, weights
 
 from pet.config import Config
@@ -228,6 +229,19 @@ def test_a_training_that_is_complete_takes_no_step(tmp_path: Path) -> None:
     again = training.again(hooks=[hook := Everywhere()]).run()
     assert hook.calls == ["before_train", "after_train"]
     assert all(torch.equal(value, done[name]) for name, value in weights(again).items())
+
+
+def test_a_training_that_is_complete_and_lost_a_bit_is_completed_from_the_checkpoint_before(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 8, "SOLVER.SNAPSHOT_ITER", 5)
+    done = weights(training.run())
+    newest = training.checkpoints / "model_iter8.pth"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    overwrite(newest, bytes(data))
+    again = training.again(hooks=[hook := Everywhere()]).run()
+    assert hook.calls.count("before_step") == 3
+    assert all(torch.equal(value, done[name]) for name, value in weights(again).items())
+    assert training.files == ["model_iter5.pth", "model_iter8.pth"]
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 6])
