@@ -39,18 +39,19 @@ def open_log_file(directory: str) -> Path | None:
     log goes on without a file.
     """
     root = logging.getLogger(ROOT)
-    path = None
-    for handler in [handler for handler in root.handlers if isinstance(handler, logging.handlers.MemoryHandler)]:
-        root.removeHandler(handler)
-        if directory:
-            path = Path(directory) / "log" / f"train_{os.environ.get('CURRENT_TIME') or 'by-hand'}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(path, encoding="utf-8")
-            file.setFormatter(PetFormatter())
-            handler.setTarget(file)
-            handler.flush()
-            root.addHandler(file)
-        handler.close()
+    kept = next((handler for handler in root.handlers if isinstance(handler, logging.handlers.MemoryHandler)), None)
+    if kept is None:  # not rank 0, or the file is open already
+        return None
+    root.removeHandler(kept)
+    if not directory:
+        return None
+    path = Path(directory) / "log" / f"train_{os.environ.get('CURRENT_TIME') or 'by-hand'}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(PetFormatter())
+    root.addHandler(file)
+    kept.setTarget(file)
+    kept.close()  # hands its messages on
     return path
 
 

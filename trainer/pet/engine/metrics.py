@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import torch
 import torch.distributed as dist
@@ -66,9 +67,8 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     on_device, on_host = _read(window)
     broken: list[NonFiniteLoss] = []
     for step in window:
-        numbers = [(name, next(on_device)) for name in step.device_names] + [
-            (name, next(on_host)) for name in step.host
-        ]
+        # Each zip takes what is the step's, since the names are the first to end.
+        numbers = chain(zip(step.device_names, on_device, strict=False), zip(step.host, on_host, strict=False))
         for name, value in numbers:
             if "loss" in name and not math.isfinite(value):
                 broken.append(NonFiniteLoss(step.iteration, name, value))

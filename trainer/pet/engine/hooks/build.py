@@ -117,17 +117,19 @@ def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter
     metrics = session.metrics
     metrics.max_iterations, metrics.iteration = max_iter, checkpointer.iteration
     metrics.checkpoint_interval_iterations = cfg.SOLVER.SNAPSHOT_ITER if cfg.SOLVER.SNAPSHOT_ITER > 0 else None
-    writers: list[EventWriter] = [CommonMetricPrinter(metrics.cfg, max_iter)]
-    redo_until = 0
-    if checkpointer.directory and cfg.TRAIN.SAVE_AS_JSON:
-        path = os.path.join(checkpointer.directory, "metrics.json")
-        try:
-            records = JSONWriter(
-                path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration
-            )
-            redo_until = records.redo_until
-            writers.append(records)
-        except OSError as error:
-            logger.warning("the numbers are not kept in a file: %s; training goes on", error)
     session.publish()  # what this start goes on from is not to wait for the first window
-    return [*writers, RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until)]
+    records = _json_writer(session, checkpointer) if cfg.TRAIN.SAVE_AS_JSON and checkpointer.directory else None
+    return [
+        CommonMetricPrinter(metrics.cfg, max_iter),
+        *([records] if records else []),
+        RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until=records.redo_until if records else 0),
+    ]
+
+
+def _json_writer(session: Session, checkpointer: CheckPointer) -> JSONWriter | None:
+    path = os.path.join(checkpointer.directory, "metrics.json")
+    try:
+        return JSONWriter(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
+    except OSError as error:
+        logger.warning("the numbers are not kept in a file: %s; training goes on", error)
+        return None
