@@ -28,7 +28,7 @@ def test_the_defaults_break_no_rule(script: str) -> None:
     ("pairs", "field", "message"),
     [
         (["TRAIN.DATASETS", "[]"], "TRAIN.DATASETS", "names no data set"),
-        (["DATA.PIXEL_STD", "[1.0]"], "DATA.PIXEL_STD", "has 1 entries and DATA.PIXEL_MEAN 3"),
+        (["DATA.PIXEL_STD", "[1.0]"], "DATA.PIXEL_STD", "has 1 entries and MODEL.IN_CHANNELS is 3"),
         (["DATA.PIXEL_STD", "[1, 1, 0]"], "DATA.PIXEL_STD", "every entry must be above 0"),
         (["TRAIN.RESIZE.SCALES", "[]"], "TRAIN.RESIZE.SCALES", "give at least one size"),
         (["SOLVER.START_ITER", "7"], "SOLVER.START_ITER", "7 would be overwritten"),
@@ -60,13 +60,20 @@ def test_the_defaults_break_no_rule(script: str) -> None:
         (["TRAIN.DATASETS", "['../x_train']"], "TRAIN.DATASETS", "'../x_train' leads out of the folder"),
         (["TEST.DATASETS", "['/data/x_test']"], "TEST.DATASETS", "'/data/x_test' leads out of the folder"),
         (["MODEL.SLIM_RESNET.BLOCKS", "[1]"], "MODEL.SLIM_RESNET.BLOCKS", "has 1 stages and WIDTHS 4"),
-        (["MODEL.IN_CHANNELS", "1"], "DATA.PIXEL_MEAN", "has 3 entries for MODEL.IN_CHANNELS 1"),
+        (["DATA.PIXEL_MEAN", "[1.0]"], "DATA.PIXEL_MEAN", "has 1 entries and MODEL.IN_CHANNELS is 3"),
     ],
 )
 def test_a_broken_rule_is_a_problem_of_the_key_that_mends_it(pairs: list[str], field: str, message: str) -> None:
     problems = check_config(trainable("cls", *pairs), world_size=None)
     assert [problem.field for problem in problems] == [field]
     assert message in problems[0].message
+
+
+def test_mean_and_deviation_are_both_held_against_the_channels() -> None:
+    fields = ["DATA.PIXEL_MEAN", "DATA.PIXEL_STD"]
+    assert [problem.field for problem in check_config(trainable("cls", "MODEL.IN_CHANNELS", "1"), None)] == fields
+    [problem] = check_config(trainable("vision", "DATA.PIXEL_STD", "[1.0]"), None)
+    assert str(problem) == "DATA.PIXEL_STD: has 1 entries and DATA.PIXEL_MEAN has 3; give one per channel"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def changed(**sections: Any) -> dict[str, Any]:
         ({"gpusPerNode": "none", "procsPerNode": None, "overrides": {"TRAIN.BATCH_SIZE": 7}}, "spec.gpusPerNode"),
         ({"procsPerNode": 0, "overrides": {"TRAIN.BATCH_SIZE": 7}}, "spec.procsPerNode"),
         ({"cfg": 3}, "spec.cfg"),
+        ({"cfg": "cfgs/tasks/clss/a.yaml", "config": None}, "spec.cfg"),
         ({"type": ["tasks"], "cfg": "a.yaml"}, "spec.type"),
         ({"image": 3, "cfg": "cfgs/tasks/mine/a.yaml", "config": changed(MINE={})}, "spec.image"),
         ({"config": [1, 2]}, "spec.config"),

@@ -12,7 +12,7 @@ from pet.config.catalogue import known_scripts, stock
 from pet.config.defaults import ANY_SCRIPT, SCRIPTS
 from pet.config.errors import ConfigError, JobWarning, Problem, UnknownKey
 from pet.config.job import KIND, PetTrainingJob, parse_job
-from pet.config.known import Unread, known_config, known_job
+from pet.config.known import Known, Unread, known_config, known_job
 from pet.config.load import read_config
 from pet.config.node import Config
 from pet.config.rules import apply, config_warnings
@@ -114,12 +114,16 @@ class _Check:
         foreign_image: bool | None,
     ) -> None:
         self.job = job
-        self.known = known_job(job, problems)
         self.problems = problems
         self.warnings: list[JobWarning] = []
         self.scripts = known_scripts() if scripts is None else scripts
         self.read_cfg = read_cfg
         self.foreign = self._is_foreign() if foreign_image is None else foreign_image
+
+    @property
+    def known(self) -> Known:
+        """The job without what a problem was found in up to now."""
+        return known_job(self.job, self.problems)
 
     def review(self) -> JobReview:
         """Run all checks."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pet.config.errors import JobWarning, Problem
 from pet.config.known import Known, Unread, known_config
 from pet.config.node import Config
-from pet.config.rules import data, images, length, training
+from pet.config.rules import classification, data, images, length, training
 from pet.config.rules.availability import NOT_AVAILABLE_YET, not_available
 
 __all__ = ["NOT_AVAILABLE_YET", "apply", "check_config", "config_warnings"]
@@ -22,6 +22,7 @@ __all__ = ["NOT_AVAILABLE_YET", "apply", "check_config", "config_warnings"]
 Finding = TypeVar("Finding", Problem, JobWarning)
 
 _RULES = (not_available, *data.RULES, *images.RULES, *length.RULES, *training.RULES)
+_RULES_OF_SCRIPT = {"cls": classification.RULES}
 _WARNINGS = (*data.WARNINGS, *length.WARNINGS)
 
 
@@ -32,7 +33,9 @@ def check_config(cfg: Config, world_size: int | None, problems: Collection[Probl
         world_size: None: not known, so nothing is said about it.
         problems: what is known to be wrong with it already; no rule looks at those keys.
     """
-    rules = (*_RULES, *((partial(training.batch, world_size),) if world_size is not None else ()))
+    rules = [*_RULES, *_RULES_OF_SCRIPT.get(cfg.schema.script, ())]
+    if world_size is not None:
+        rules.append(partial(training.batch, world_size))
     return list(apply(rules, known_config(cfg, problems)))
 
 
