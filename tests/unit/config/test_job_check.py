@@ -89,6 +89,7 @@ def changed(**sections: Any) -> dict[str, Any]:
         ({"config": changed(MISC=None)}, "MISC"),
         ({"config": changed(MISC={"DEVICE": 3})}, "MISC.DEVICE"),
         ({"config": changed(MISK={"DEVICE": "cpu"}, MISC={})}, "MISK"),
+        ({"config": changed(DEVICE="cpu", MISC={})}, "DEVICE"),
         ({"config": changed(TRAIN={"DATASET": ["a"], "BATCH_SIZE": 8})}, "TRAIN.DATASET"),
         ({"config": changed(MODEL={"IN_CHANNELS": 2})}, "MODEL.IN_CHANNELS"),
         ({"config": changed(DATA={"PIXEL_MEAN": [float("nan")]})}, "DATA.PIXEL_MEAN"),

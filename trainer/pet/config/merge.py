@@ -13,11 +13,11 @@ from pet.config.schema import Key, Schema
 from pet.config.values import Misfit, fit, numbers, read_text, show
 from pet.config.yaml_text import load_entries
 
-# Sections of files from before Pet 0.6, and where their content lives now.
+# What stood on its own in files from before Pet 0.6: where it is now, and how to say so.
 MOVED = {
-    "CKPT": "this is MISC.CKPT since Pet 0.6",
-    "DEVICE": "this is MISC.DEVICE since Pet 0.6",
-    "DATALOADER": "its keys are in DATA since Pet 0.6, for example DATA.LOADER_THREADS",
+    "CKPT": ("MISC.CKPT", "this is MISC.CKPT since Pet 0.6"),
+    "DEVICE": ("MISC.DEVICE", "this is MISC.DEVICE since Pet 0.6"),
+    "DATALOADER": ("DATA", "its keys are in DATA since Pet 0.6, for example DATA.LOADER_THREADS"),
 }
 
 
@@ -88,7 +88,8 @@ def _unknown(schema: Schema, name: str, value: object, where: str) -> Problem | 
         return Problem(name, f"is a section and cannot be {show(value)}; set its keys, for example {example} ({where})")
     top = name.partition(".")[0]
     if top in MOVED:
-        return Problem(name, f"{MOVED[top]} ({where})")
+        place, message = MOVED[top]
+        return UnknownKey(name, f"{message} ({where})", place)
     near = schema.nearest(name)
     return UnknownKey(name, f"no such key{f', did you mean {near}?' if near else ''} ({where})", near)
 
