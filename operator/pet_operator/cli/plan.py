@@ -43,14 +43,13 @@ def read(file: str) -> str:
 
 def as_json(review: JobReview) -> dict[str, Any]:
     """The machine-readable form; what could not be made out is null."""
-    spec = review.job.spec if review.job else None
     return {
         "name": review.job.name if review.job else None,
         "valid": review.valid,
         "script": review.script.path if review.script else None,
-        "worldSize": spec.world_size if spec else None,
-        "nodes": spec.nodes if spec else None,
-        "ranksPerNode": spec.ranks_per_node if spec else None,
+        "worldSize": review.made_out("spec.world_size"),
+        "nodes": review.made_out("spec.nodes"),
+        "ranksPerNode": review.made_out("spec.ranks_per_node"),
         "problems": [{"field": problem.field, "message": problem.message} for problem in review.problems],
         "warnings": [
             {"reason": warning.reason, "field": warning.field, "message": warning.message}

@@ -168,6 +168,13 @@ def test_a_valid_job_is_answered_in_json_with_what_would_run() -> None:
     ]
 
 
+def test_what_could_not_be_read_is_null_in_json() -> None:
+    unclear = job()
+    unclear["spec"] |= {"nodes": "two", "procsPerNode": 3}
+    [result] = results(plan(unclear, options=("-o", "json")))
+    assert (result["nodes"], result["worldSize"], result["ranksPerNode"]) == (None, None, 3)
+
+
 def test_a_valid_job_is_answered_in_text_with_what_would_run() -> None:
     answer = plan(job())
     assert (answer.code, answer.err) == (0, "")

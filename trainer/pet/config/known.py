@@ -19,6 +19,7 @@ from pet.config.node import Config
 # What a JobSpec works out, and the fields that it takes for that.
 _DERIVED = {
     "spec.worldSize": {"spec.nodes", "spec.gpusPerNode", "spec.procsPerNode"},
+    "spec.ranksPerNode": {"spec.gpusPerNode", "spec.procsPerNode"},
     "spec.overrideArgs": {"spec.overrides"},
 }
 

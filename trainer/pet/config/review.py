@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pet.config.catalogue import known_scripts, stock
 from pet.config.defaults import ANY_SCRIPT, SCRIPTS
@@ -34,6 +35,14 @@ class JobReview:
     def valid(self) -> bool:
         """Whether the job may start."""
         return not self.problems
+
+    def made_out(self, name: str) -> Any:
+        """A value of the job by its dotted name, for example `spec.nodes`; None where it could not be read."""
+        if self.job is None:
+            return None
+        with suppress(Unread):
+            return known_job(self.job, self.problems).at(name)
+        return None
 
 
 class Reviewer:
