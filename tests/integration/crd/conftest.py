@@ -12,12 +12,6 @@ from testbed.kubectl import Kubectl
 
 
 @pytest.fixture(scope="session")
-def kubectl(control_plane: ControlPlane) -> Kubectl:
-    """kubectl of the cluster's administrator."""
-    return Kubectl(control_plane)
-
-
-@pytest.fixture(scope="session")
 def applied(kubectl: Kubectl) -> subprocess.CompletedProcess[str]:
     """What `kubectl apply` of the definition said, once the API server serves the kind."""
     result = kubectl("apply", "-f", str(FILE))

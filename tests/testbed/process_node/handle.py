@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from testbed.control_plane import ControlPlane
+from testbed.process_node.launch import log_file
 from testbed.process_node.node import HOST_ADDRESS
 from testbed.process_node.provisioner import CLASS
 from testbed.process_node.settings import Image, NodeSpec, Settings
@@ -81,8 +83,19 @@ class ProcessNodes:
         self.server.wait_until(lambda: settings.ready_file.exists() and self._ready())
 
     def stop(self) -> None:
-        """End it and the processes of its pods. Their objects stay as they are, as those of a node that is cut off."""
+        """End it and the processes of its pods, and take its nodes out of the cluster.
+
+        The pods' objects stay as they were: delete them before. To cut the nodes off use `server.kill()`.
+        """
         self.server.stop()
+        with suppress(OSError):  # a control plane that is not there any more, and a node that was not made yet
+            for node in self.nodes:
+                self._plane.request("DELETE", f"/api/v1/nodes/{node.name}")
+
+    def log(self, pod: Mapping[str, Any], container: str = "main") -> str:
+        """What a container has said so far."""
+        file = log_file(self.folder / "pods", pod["metadata"]["uid"], container)
+        return file.read_text() if file.exists() else ""
 
     def _ready(self) -> bool:
         items = self._plane.request("GET", "/api/v1/nodes")["items"]

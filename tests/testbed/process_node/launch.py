@@ -70,7 +70,7 @@ async def prepare(container: Manifest, pod: Manifest, volumes: Mapping[str, Path
     met = await host.rendezvous.variables(given, pod)
     return Launch(
         command=[paths.replace(expand(word, given | met)) for word in words],
-        working_dir=paths.replace(container.get("workingDir") or host.image.working_dir),
+        working_dir=paths.replace(container.get("workingDir") or "") or host.image.working_dir,
         environ={**host.image.environ, **own, **{key: paths.replace(value) for key, value in given.items()}, **met},
         termination_file=termination_file,
         log=log_file(host.folder, uid, name),

@@ -9,7 +9,7 @@ from testbed.process_node.api import Manifest
 from testbed.process_node.node import HOST_ADDRESS
 from testbed.process_node.shim import START_ERROR
 
-_CREATING = {"waiting": {"reason": "ContainerCreating"}}
+_CREATING = "ContainerCreating"
 _NEVER = "1970-01-01T00:00:00Z"
 _LOST = 137
 
@@ -22,14 +22,15 @@ def timestamp(moment: datetime | None = None) -> str:
 class ContainerStatus:
     """One container: waiting, running or terminated."""
 
-    def __init__(self, container: Manifest, earlier: Manifest | None = None) -> None:
-        """`earlier` is what the API server holds of it."""
+    def __init__(self, container: Manifest, earlier: Manifest | None, waits_for: str) -> None:
+        """`earlier` is what the API server holds of it, `waits_for` its reason to wait if that is nothing."""
         self.name = container["name"]
         self._image = container.get("image", "")
         self._identity = (earlier or {}).get("containerID")
         self._kind: str
         self._details: Manifest
-        self._kind, self._details = next(iter(((earlier or {}).get("state") or _CREATING).items()))
+        state = (earlier or {}).get("state") or {"waiting": {"reason": waits_for}}
+        self._kind, self._details = next(iter(state.items()))
 
     @property
     def exit_code(self) -> int | None:
@@ -100,8 +101,9 @@ class PodStatus:
         spec = pod["spec"]
         entries = [*(earlier.get("initContainerStatuses") or ()), *(earlier.get("containerStatuses") or ())]
         known = {entry["name"]: entry for entry in entries}
-        self.init = [ContainerStatus(item, known.get(item["name"])) for item in spec.get("initContainers") or ()]
-        self.main = ContainerStatus(spec["containers"][0], known.get(spec["containers"][0]["name"]))
+        init, main = spec.get("initContainers") or (), spec["containers"][0]
+        self.init = [ContainerStatus(item, known.get(item["name"]), _CREATING) for item in init]
+        self.main = ContainerStatus(main, known.get(main["name"]), "PodInitializing" if init else _CREATING)
         self.address = earlier.get("podIP")
         self._over = earlier.get("phase") == "Failed"
         self._reason, self._message = earlier.get("reason"), earlier.get("message")

@@ -1,0 +1,22 @@
+"""kubectl against a control plane of this bed."""
+
+from __future__ import annotations
+
+import subprocess
+
+from testbed.control_plane import ControlPlane
+from testbed.programs import find
+
+_TIMEOUT = 60.0  # seconds; a bound against hanging
+
+
+class Kubectl:
+    """Runs kubectl as one user. Call it with arguments; `content` is what it reads with `-f -`."""
+
+    def __init__(self, plane: ControlPlane, user: str = "admin") -> None:
+        self.command = [str(find("kubectl")["kubectl"]), f"--kubeconfig={plane.kubeconfig(user)}"]
+
+    def __call__(self, *args: str, content: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.command, *args], input=content, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )

@@ -1,0 +1,20 @@
+"""Waits for what will be so soon, and says what was not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.05
+
+
+def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0) -> T:
+    """The first result of `look` that counts as true. Raises TimeoutError; the time is a bound, not an expectation."""
+    limit = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{what}: not after {seconds:g} s")
+        time.sleep(_POLL_SECONDS)
+    return found
