@@ -98,7 +98,7 @@ class Operator:
                         group.create_task(reflector.run())
                     group.create_task(self._resync())
                     group.create_task(self._beat())
-                    group.create_task(lead(self._credentials, settings.lease_namespace, settings.identity, self._lead))
+                    group.create_task(lead(self._gateway, settings.lease_namespace, settings.identity, self._lead))
                     await watch_jobs(self._credentials, settings.namespaces, self._on_job)
                     raise _Stopped
             except* _Stopped:

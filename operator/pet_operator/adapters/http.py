@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -32,11 +33,18 @@ async def serving(port: int, registry: CollectorRegistry, healthy: Check, ready:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, None, port)
-        await site.start()
-        yield runner.addresses[0][1]
+        listener = _listener(port)
+        await web.SockSite(runner, listener).start()
+        yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
+
+
+def _listener(port: int) -> socket.socket:
+    """One socket for both families: with two, a free port that is asked for by 0 would be another one on each."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _page(check: Check) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -65,6 +65,11 @@ class KubeGateway:
         """Any other object, by its path."""
         return await self._unless_absent("GET", path)
 
+    async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """PUT, if nobody has written since the version that the manifest carries; returns the object."""
+        metadata = manifest["metadata"]
+        return await self._request("PUT", _path(kind, metadata["namespace"], metadata["name"]), manifest)
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
         """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}

@@ -134,7 +134,7 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
         attempts=(*status.attempts[:-1], record),
     )
     if not result.restart:
-        return _decision(observed, replace(status, phase=FAILED, completion_time=now), now)
+        return _decision(observed, replace(status, phase=FAILED, completion_time=now, nodes=Nodes(spec.nodes, 0)), now)
     status = replace(staled(status), restarts=status.restarts + 1, rank0_pod="")
     return _decision(observed, _begun(observed, status, now), now)
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from pet.config.job import PetTrainingJob
 from pet_operator.domain import names
+from pet_operator.domain.template import trainer_of
 
 CHECKPOINTS, DATA = "/checkpoints", "/data"
+TERMINATION_LOG = "/dev/termination-log"  # where Kubernetes looks unless the container says otherwise
 MASTER_PORT = 29500
 
 
@@ -41,7 +43,7 @@ def environment(job: PetTrainingJob, cluster: str, attempt: int, node_index: int
         "PETJOB_TAKEOVER_UID": "",
         "PETJOB_DATA_DIR": DATA,
         "PETJOB_RUN_DIR": "",
-        "PETJOB_TERMINATION_LOG": "",
+        "PETJOB_TERMINATION_LOG": trainer_of(spec.template).get("terminationMessagePath") or TERMINATION_LOG,
         "PET_NNODES": spec.nodes,
         "PET_NPROC_PER_NODE": spec.ranks_per_node,
         "PET_NODE_RANK": node_index,
