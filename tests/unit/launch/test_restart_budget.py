@@ -46,6 +46,13 @@ def test_limit_counts_restarts_since_the_checkpoint_advanced() -> None:
     assert [restarts.granted(checkpoint=20) for _ in range(2)] == [True, False]
 
 
+def test_what_is_left_counts_a_checkpoint_that_came_after_the_last_restart() -> None:
+    restarts = Restarts(limit=2)
+    assert restarts.budget.left_after(checkpoint=10) == 2
+    assert restarts.granted(checkpoint=10)
+    assert [restarts.budget.left_after(checkpoint) for checkpoint in (None, 10, 20)] == [1, 1, 2]
+
+
 def test_older_checkpoint_and_an_unknown_one_are_no_progress() -> None:
     restarts = Restarts(limit=1)
     assert restarts.granted(checkpoint=10)

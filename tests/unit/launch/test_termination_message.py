@@ -23,8 +23,8 @@ from pet.runfiles.metrics import JobMetrics, write_metrics_file
 from pet.runfiles.rundir import RunDirectory
 
 FIELDS = {
-    "schema", "class", "exitCode", "attempt", "restart", "rank", "iteration", "type", "message", "traceback",
-    "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
+    "schema", "class", "exitCode", "attempt", "restart", "restartsLeft", "rank", "iteration", "type", "message",
+    "traceback", "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def snapshot(folder: Path, terms: int = 1) -> Snapshot:
 
 
 def message_of(verdict: Verdict, plan: Plan | None = None, seen: Snapshot | None = None) -> dict[str, Any]:
-    text = termination_message(verdict, plan, seen)
+    text = termination_message(verdict, plan, seen, restarts_left=1)
     assert len(text.encode()) <= LIMIT_BYTES == 4096
     message: dict[str, Any] = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert set(message) == FIELDS
@@ -60,8 +60,8 @@ def test_message_of_a_run(plan: Plan, tmp_path: Path) -> None:
     message = message_of(Verdict.plain(ExitCode.PREEMPTED, "left", signalled=(1,)), plan, snapshot(tmp_path / "run"))
     progress = message.pop("progress")
     assert message == {
-        "schema": 1, "class": "Preempted", "exitCode": 143, "attempt": 3, "restart": 2, "rank": None, "iteration": 25,
-        "type": "Preempted", "message": "left", "traceback": "", "signalledByUs": [1], "savedIteration": 25,
+        "schema": 1, "class": "Preempted", "exitCode": 143, "attempt": 3, "restart": 2, "restartsLeft": 1, "rank": None,
+        "iteration": 25, "type": "Preempted", "message": "left", "traceback": "", "signalledByUs": [1], "savedIteration": 25,
         "checkpoint": {"iteration": 25, "file": "model_iter25.pth", "bytes": 9, "verified": True,
                        "savedAt": "1970-01-01T00:00:00Z"},
         "metrics": {"metric_of_a_long_name_0": 0.1234567890123},

@@ -31,6 +31,13 @@ class RestartBudget:
         """Restarts that are still granted if no checkpoint is committed before them."""
         return max(0, self.limit - len(self._since_progress))
 
+    def left_after(self, checkpoint: int | None) -> int:
+        """What is left where this is the newest checkpoint by now."""
+        return self.limit if self._advances(checkpoint) else self.left
+
+    def _advances(self, checkpoint: int | None) -> bool:
+        return checkpoint is not None and checkpoint > self._checkpoint
+
     def refuse(self, verdict: Verdict, checkpoint: int | None) -> str | None:
         """Take one restart for this failure. Returns why there is none, or None if it is granted.
 
@@ -42,7 +49,7 @@ class RestartBudget:
             where = "before the first step" if verdict.iteration is None else f"at iteration {verdict.iteration}"
             return f"the same {verdict.type} {where} twice: another start would end the same way"
         now = self._clock()
-        if checkpoint is not None and checkpoint > self._checkpoint:
+        if checkpoint is not None and self._advances(checkpoint):
             self._checkpoint = checkpoint
             self._since_progress.clear()
         self._since_progress = [time for time in self._since_progress if now - time < self._window]

@@ -121,7 +121,9 @@ def _report(verdict: Verdict, supervisor: Supervisor) -> None:
         say(f"ends with {int(verdict.code)}: {verdict.type}, as rank 0 says above")
     elif verdict.code is not ExitCode.SUCCEEDED:
         say(f"ends with {int(verdict.code)}: {verdict}")
-    write_termination_message(termination_message(verdict, supervisor.plan, supervisor.record.snapshot()), os.environ)
+    snapshot = supervisor.record.snapshot()
+    left = supervisor.budget.left_after(snapshot.checkpoint)
+    write_termination_message(termination_message(verdict, supervisor.plan, snapshot, restarts_left=left), os.environ)
 
 
 def _refuse(error: BaseException) -> ExitCode:

@@ -21,8 +21,13 @@ _METRICS = 16
 _TEXT_BYTES = (1024, 256, 64)
 
 
-def termination_message(verdict: Verdict, plan: Plan | None, snapshot: Snapshot | None) -> str:
-    """The JSON text. Without a plan the launcher ended before it knew what to start."""
+def termination_message(
+    verdict: Verdict, plan: Plan | None, snapshot: Snapshot | None, *, restarts_left: int | None = None
+) -> str:
+    """The JSON text. Without a plan the launcher ended before it knew what to start.
+
+    `restarts_left`: starts in place that it would still have granted.
+    """
     metrics = snapshot.observation.metrics if snapshot else None
     checkpoint = metrics.checkpoint if metrics else None
     message: dict[str, Any] = {
@@ -31,6 +36,7 @@ def termination_message(verdict: Verdict, plan: Plan | None, snapshot: Snapshot 
         "exitCode": int(verdict.code),
         "attempt": plan.environment.attempt if plan else None,
         "restart": restart(snapshot) if snapshot else None,
+        "restartsLeft": restarts_left,
         "rank": verdict.rank,
         "iteration": verdict.iteration if verdict.iteration is not None or not snapshot else iteration(snapshot),
         "type": verdict.type,
