@@ -61,7 +61,8 @@ def test_message_of_a_run(plan: Plan, tmp_path: Path) -> None:
     progress = message.pop("progress")
     assert message == {
         "schema": 1, "class": "Preempted", "exitCode": 143, "attempt": 3, "restart": 2, "restartsLeft": 1, "rank": None,
-        "iteration": 25, "type": "Preempted", "message": "left", "traceback": "", "signalledByUs": [1], "savedIteration": 25,
+        "iteration": 25, "type": "Preempted", "message": "left", "traceback": "",
+        "signalledByUs": [1], "savedIteration": 25,
         "checkpoint": {"iteration": 25, "file": "model_iter25.pth", "bytes": 9, "verified": True,
                        "savedAt": "1970-01-01T00:00:00Z"},
         "metrics": {"metric_of_a_long_name_0": 0.1234567890123},
