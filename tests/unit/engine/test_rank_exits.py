@@ -51,13 +51,20 @@ def test_a_configuration_error_is_told_without_a_traceback(tmp_path: Path) -> No
     assert ended.output == "TRAIN.BATCH_SIZE: is odd\n"
 
 
-@pytest.mark.parametrize("argv", [(), (CFG, "--gpus", "2"), (CFG, "--local_rank=first")])
-def test_a_usage_error_is_a_configuration_error(tmp_path: Path, argv: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "field"),
+    [
+        ((), "command line"),
+        ((CFG, "--gpus", "2"), "command line or spec.scriptArgs"),
+        ((CFG, "--local_rank=first"), "command line"),
+    ],
+)
+def test_a_usage_error_is_a_configuration_error(tmp_path: Path, argv: tuple[str, ...], field: str) -> None:
     # The 2 of argparse would be restarted.
     ended = run_script(tmp_path, *argv)
     assert ended.code == 78, ended.output
     assert ended.failure is not None
-    assert ended.failure.message.startswith("command line: ")
+    assert ended.failure.message.startswith(f"{field}: ")
 
 
 def test_the_end_of_a_worker_at_work_is_no_error(tmp_path: Path) -> None:
