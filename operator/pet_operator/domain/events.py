@@ -29,13 +29,13 @@ def transitions(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
         return (Event(new.reason, new.message, warning=True),)
     if new.phase == RUNNING and old.phase != RUNNING:
         return (Event("Running", f"all {new.world_size} ranks step"),)
-    if new.phase != RUNNING and new.message:
-        return (Event(new.reason, new.message, warning=new.reason not in _ORDINARY),)
+    if new.phase != RUNNING and new.message and new.reason not in _ORDINARY:
+        return (Event(new.reason, new.message, warning=True),)
     return ()
 
 
 # Waiting that needs nobody.
-_ORDINARY = ("CreatingPods", "StartingPods", "StartingRanks", "Valid")
+_ORDINARY = ("CreatingPods", "AwaitingFirstStep", "Valid")
 
 
 def _attempt(new: JobStatus) -> Event:

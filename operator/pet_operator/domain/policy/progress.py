@@ -86,24 +86,16 @@ def _in_phase(observed: Observed, reading: Reading, status: JobStatus) -> JobSta
         if pod.awaited is not None:
             reason, words = pod.awaited
             return _is(status, STARTING, reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet")
-    stepped = reading.stepped >= observed.job.spec.world_size
-    if not (stepped if reading.known else status.phase == RUNNING):
-        return _starting(observed, reading, status)
+    world_size = observed.job.spec.world_size
+    if not (reading.stepped >= world_size if reading.known else status.phase == RUNNING):
+        again = f"; started again in place {reading.restarts} times in this attempt" if reading.restarts else ""
+        ranks = f"{world_size} rank{'s' if world_size > 1 else ''}"
+        return _is(status, STARTING, "AwaitingFirstStep", f"waiting for the first step of {ranks}{again}")
     if reading.leader is None:
         return status
     progress = status.progress or Progress()
     activity = _ACTIVITIES.get(str(reading.leader.status.get("state")), "Training")
     return _is(status, RUNNING, activity, f"iteration {progress.iteration} of {progress.max_iterations}")
-
-
-def _starting(observed: Observed, reading: Reading, status: JobStatus) -> JobStatus:
-    if any(pod.phase == "Pending" for pod in observed.current):
-        return _is(status, STARTING, "StartingPods", "pods are being started")
-    world_size = observed.job.spec.world_size
-    message = f"waiting for the first step of {world_size} rank{'s' if world_size > 1 else ''}"
-    if reading.restarts:
-        message += f"; they were started again in place {reading.restarts} times in this attempt"
-    return _is(status, STARTING, "StartingRanks", message)
 
 
 def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
