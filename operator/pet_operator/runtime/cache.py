@@ -46,7 +46,7 @@ class Cache:
         if manifest is None:
             return None
         metadata = manifest["metadata"]
-        checked = self._validator.check(manifest)
+        checked = self._validator.check(key, manifest)
         pods = self.pods.of(key)
         return Observed(
             job=checked.job,
@@ -67,6 +67,7 @@ class Cache:
     def forget(self, key: Key) -> None:
         """A job that is gone."""
         self.refused.pop(key, None)
+        self._validator.forget(key)
 
     def _trainers(self, pods: list[PodView]) -> dict[str, TrainerView]:
         now = self._clock.monotonic()

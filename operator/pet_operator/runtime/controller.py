@@ -66,6 +66,7 @@ class Controller:
         observed = self._cache.observe(key, synced=self._synced())
         if observed is None:
             self._cache.forget(key)
+            self._queue.forget(key)
             return
         began = self._clock.monotonic()
         try:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pet.config.check import check_manifest
 from pet.config.job import PetTrainingJob
 from pet_operator.domain.decision import Validation
-from pet_operator.runtime.ports import Manifest
+from pet_operator.runtime.ports import Key, Manifest
 
 
 @dataclass(frozen=True)
 class Checked:
     """A job as it was read, and what was found."""
 
+    uid: str
     generation: int
     job: PetTrainingJob
     validation: Validation
@@ -23,18 +24,19 @@ class Validator:
     """Remembers the newest generation of each job."""
 
     def __init__(self) -> None:
-        self._checked: dict[str, Checked] = {}
+        self._checked: dict[Key, Checked] = {}
 
-    def check(self, manifest: Manifest) -> Checked:
+    def check(self, key: Key, manifest: Manifest) -> Checked:
         """Read and check a PetTrainingJob."""
-        metadata = manifest["metadata"]
-        known = self._checked.get(metadata["uid"])
-        if known is not None and known.generation == metadata["generation"]:
+        uid, generation = manifest["metadata"]["uid"], manifest["metadata"]["generation"]
+        known = self._checked.get(key)
+        if known is not None and (known.uid, known.generation) == (uid, generation):
             return known
         review = check_manifest(manifest)
         assert review.job is not None, "the API server keeps no other kind under this path"
         checked = Checked(
-            metadata["generation"],
+            uid,
+            generation,
             review.job,
             Validation(
                 problems=tuple(str(problem) for problem in review.problems),
@@ -42,9 +44,9 @@ class Validator:
                 script=review.script.path if review.script is not None else "",
             ),
         )
-        self._checked[metadata["uid"]] = checked
+        self._checked[key] = checked
         return checked
 
-    def forget(self, uid: str) -> None:
+    def forget(self, key: Key) -> None:
         """A job that is gone."""
-        self._checked.pop(uid, None)
+        self._checked.pop(key, None)
