@@ -123,12 +123,11 @@ class ControlPlane:
         api.wait_until(lambda: self._ready("/readyz"))  # the controller manager ends if it is not
 
         config = self.kubeconfig("system:kube-scheduler")
-        self._server(stack, "kube-scheduler", flags.scheduler(ports, self.folder / "pki", config))
+        scheduler = self._server(stack, "kube-scheduler", flags.scheduler(ports, keys, config))
         config = self.kubeconfig("system:kube-controller-manager")
-        controllers = self._server(
-            stack, "kube-controller-manager", flags.controller_manager(ports, keys, self.folder / "pki", config)
-        )
+        controllers = self._server(stack, "kube-controller-manager", flags.controller_manager(ports, keys, config))
         controllers.wait_until(lambda: self._ready("/api/v1/namespaces/default/serviceaccounts/default"))
+        scheduler.wait_until(lambda: _answers(f"https://127.0.0.1:{ports.scheduler}/healthz", self._tls))
 
     def _keys(self) -> flags.Keys:
         lines = [f'{token},{user},{user},"{_USERS[user]}"\n' for user, token in self._tokens.items()]

@@ -32,7 +32,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Keys:
-    """Files of the control plane's authority; `serving` and `kubelet_client` are pairs of certificate and key."""
+    """Files of the control plane's authority; `serving` (of all servers) and `kubelet_client`: certificate and key."""
 
     authority: Path
     serving: tuple[Path, Path]
@@ -67,7 +67,6 @@ def apiserver(ports: Ports, keys: Keys, folder: Path, audit_log: Path) -> Flags:
         "secure-port": ports.api,
         "endpoint-reconciler-type": "none",
         "service-cluster-ip-range": "10.0.0.0/16",
-        "cert-dir": folder,
         "tls-cert-file": keys.serving[0],
         "tls-private-key-file": keys.serving[1],
         "authorization-mode": "RBAC",
@@ -86,13 +85,14 @@ def apiserver(ports: Ports, keys: Keys, folder: Path, audit_log: Path) -> Flags:
     }
 
 
-def controller_manager(ports: Ports, keys: Keys, folder: Path, kubeconfig: Path) -> Flags:
+def controller_manager(ports: Ports, keys: Keys, kubeconfig: Path) -> Flags:
     """With the usual limit of requests a namespace would wait seconds for its first service account."""
     return {
         "kubeconfig": kubeconfig,
         "bind-address": "127.0.0.1",
         "secure-port": ports.controllers,
-        "cert-dir": folder,
+        "tls-cert-file": keys.serving[0],
+        "tls-private-key-file": keys.serving[1],
         "controllers": ",".join(["*", *(f"-{name}" for name in _WITHOUT)]),
         "use-service-account-credentials": "true",
         "service-account-private-key-file": keys.service_accounts,
@@ -104,13 +104,14 @@ def controller_manager(ports: Ports, keys: Keys, folder: Path, kubeconfig: Path)
     }
 
 
-def scheduler(ports: Ports, folder: Path, kubeconfig: Path) -> Flags:
+def scheduler(ports: Ports, keys: Keys, kubeconfig: Path) -> Flags:
     """One scheduler, alone."""
     return {
         "kubeconfig": kubeconfig,
         "bind-address": "127.0.0.1",
         "secure-port": ports.scheduler,
-        "cert-dir": folder,
+        "tls-cert-file": keys.serving[0],
+        "tls-private-key-file": keys.serving[1],
         "authentication-tolerate-lookup-failure": "true",
         "leader-elect": "false",
         "profiling": "false",

@@ -20,3 +20,7 @@ class Kubectl:
         return subprocess.run(
             [*self.command, *args], input=content, capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
+
+    def started(self, *args: str) -> subprocess.Popen[str]:
+        """One that goes on, such as `logs -f`; leaving its `with` statement waits for its end."""
+        return subprocess.Popen([*self.command, *args], stdout=subprocess.PIPE, text=True)

@@ -46,8 +46,8 @@ class ProcessNodes:
         """`folder` is its own, for pods and volumes; by default one of the control plane's."""
         self.nodes = tuple(nodes)
         self.folder = (folder or plane.folder / "process-node").absolute()
-        self._plane = plane
-        self._image = image or checkout_image()
+        self.plane = plane
+        self.image = image or checkout_image()
         self._settings = self.folder / "settings.json"
         self.server = Server(
             "process-node",
@@ -66,16 +66,16 @@ class ProcessNodes:
     def start(self) -> None:
         """Start it, or start it again; returns when pods can be scheduled to every node. Raises ServerFailed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        certificate, key = self._plane.authority.serving("process-node", [HOST_ADDRESS])
+        certificate, key = self.plane.authority.serving("process-node", [HOST_ADDRESS])
         settings = Settings(
-            server=self._plane.url,
-            authority=str(self._plane.authority.certificate_file),
-            token=self._plane.token("process-node"),
+            server=self.plane.url,
+            authority=str(self.plane.authority.certificate_file),
+            token=self.plane.token("process-node"),
             serving_certificate=str(certificate),
             serving_key=str(key),
             folder=str(self.folder),
             nodes=self.nodes,
-            image=self._image,
+            image=self.image,
         )
         settings.save(self._settings)
         settings.ready_file.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ class ProcessNodes:
         self.server.stop()
         with suppress(OSError):  # a control plane that is not there any more, and a node that was not made yet
             for node in self.nodes:
-                self._plane.request("DELETE", f"/api/v1/nodes/{node.name}")
+                self.plane.request("DELETE", f"/api/v1/nodes/{node.name}")
 
     def log(self, pod: Mapping[str, Any], container: str = "main") -> str:
         """What a container has said so far."""
@@ -98,9 +98,9 @@ class ProcessNodes:
         return file.read_text() if file.exists() else ""
 
     def _ready(self) -> bool:
-        items = self._plane.request("GET", "/api/v1/nodes")["items"]
+        items = self.plane.request("GET", "/api/v1/nodes")["items"]
         nodes = {item["metadata"]["name"]: item for item in items}
-        classes = self._plane.request("GET", "/apis/storage.k8s.io/v1/storageclasses")["items"]
+        classes = self.plane.request("GET", "/apis/storage.k8s.io/v1/storageclasses")["items"]
         return any(item["metadata"]["name"] == CLASS for item in classes) and all(
             spec.name in nodes and _schedulable(nodes[spec.name]) for spec in self.nodes
         )
