@@ -7,15 +7,15 @@ import logging
 from typing import Any
 
 from pet_operator.adapters.clock import SystemClock
-from pet_operator.adapters.credentials import Credentials, load_credentials
 from pet_operator.adapters.http import serving
 from pet_operator.adapters.kopf_shell import watch_jobs
-from pet_operator.adapters.kube import KubeGateway
 from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.adapters.trainer_http import TrainerHttp
 from pet_operator.domain.constants import JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE
 from pet_operator.domain.decision import Site
+from pet_operator.kube.credentials import Credentials, load_credentials
+from pet_operator.kube.gateway import KubeGateway
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.controller import Controller
 from pet_operator.runtime.executor import Executor

@@ -11,8 +11,8 @@ from typing import Any
 
 import kopf
 
-from pet_operator.adapters.credentials import Credentials
 from pet_operator.domain.constants import GROUP, JOB
+from pet_operator.kube.credentials import Credentials
 
 # (type, manifest): ADDED, MODIFIED, DELETED, or None while kopf lists.
 OnEvent = Callable[[str | None, dict[str, Any]], None]

@@ -18,8 +18,8 @@ from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 
-from pet_operator.adapters.kube import KubeGateway
 from pet_operator.domain.constants import Kind
+from pet_operator.kube.gateway import KubeGateway
 from pet_operator.runtime.ports import ApiError, Key, Manifest
 
 _LOG = logging.getLogger(__name__)

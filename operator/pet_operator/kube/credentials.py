@@ -6,17 +6,22 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-_IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """An API server and a way to speak with it. Tokens are read anew as they expire."""
+    """An API server and a way to speak with it. Tokens are read anew as they expire.
+
+    `namespace` is where whoever they belong to works: the kubeconfig's, or the pod's.
+    """
 
     configuration: Configuration
+    namespace: str = "default"
 
     @property
     def server(self) -> str:
@@ -39,16 +44,19 @@ class Credentials:
         return str(key) if key else None
 
 
-async def load_credentials(kubeconfig: str | None) -> Credentials:
+async def load_credentials(kubeconfig: str | None, context: str | None = None) -> Credentials:
     """From this kubeconfig, else from the pod that we run in, else from the user's kubeconfig.
 
-    Raises config.ConfigException if there is none.
+    `context` is one of the kubeconfig's, None for its current one. Raises config.ConfigException if there is none.
     """
     configuration = Configuration()
-    if kubeconfig is None and _IN_CLUSTER_TOKEN.exists():
+    if kubeconfig is None and (_IN_CLUSTER / "token").exists():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        await config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=kubeconfig, client_configuration=configuration
+        return Credentials(configuration, (_IN_CLUSTER / "namespace").read_text().strip())
+    try:
+        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=kubeconfig, context=context, client_configuration=configuration
         )
-    return Credentials(configuration)
+    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:  # a file of something else
+        raise config.ConfigException(f"the kubeconfig cannot be read: {error}") from error
+    return Credentials(configuration, loader.current_context["context"].get("namespace") or "default")

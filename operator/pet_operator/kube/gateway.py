@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from pet_operator.adapters.credentials import Credentials
 from pet_operator.domain.constants import JOB, Kind
+from pet_operator.kube.credentials import Credentials
 from pet_operator.runtime.ports import ApiError, Gone, Key, Listing, Manifest
 
 STATUS_MANAGER = "pet-operator-status"
