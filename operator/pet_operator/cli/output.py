@@ -48,6 +48,13 @@ def line(*parts: str | tuple[str, str], stderr: bool = False) -> None:
     console(stderr=stderr).print(Text.assemble(*plain))
 
 
+def fact(label: str, *values: str | tuple[str, str]) -> None:
+    """What is known about one thing, under its name: each value on a line of its own, plain or (text, style)."""
+    for value in values:
+        line(f"  {label:<14}", value)
+        label = ""
+
+
 def _visible(text: str) -> str:
     """The text with control characters, and what no encoding has, as escapes."""
     return "".join(

@@ -9,25 +9,29 @@ from typing import Annotated, Any
 
 import typer
 
+from pet import __version__
 from pet.config import Config
 from pet.config.check import JobReview, check_text
 from pet.config.job import JobSpec, PetTrainingJob
-from pet_operator.cli.output import Exit, Format, count, line, print_json
+from pet_operator.cli.objects import Manifest, described, objects_of
+from pet_operator.cli.output import Exit, Format, count, fact, line, print_json
 
 Files = Annotated[list[str], typer.Option("-f", "--filename", metavar="FILE", help="A job file; - reads stdin.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="json: one object per job, each on its own line.")]
+Image = Annotated[str, typer.Option("--trainer-image", metavar="IMAGE", help="That of jobs that name none.")]
 
 
-def plan(files: Files, output: Output = Format.TEXT) -> None:
-    """Check jobs as the operator does, and show what would run. Nothing is started."""
+def plan(files: Files, output: Output = Format.TEXT, trainer_image: Image = f"pet-trainer:{__version__}") -> None:
+    """Check jobs as the operator does, and show what it would make of them. Nothing is made, no cluster is needed."""
     reviews = [
         review for file in files for review in check_text(read(file), "stdin" if file == "-" else file)
     ]  # fmt: skip
     for review in reviews:
+        objects = objects_of(review, trainer_image)
         if output is Format.JSON:
-            print_json(as_json(review))
+            print_json(as_json(review, objects))
         else:
-            print_text(review)
+            print_text(review, objects)
     if not all(review.valid for review in reviews):
         raise typer.Exit(Exit.INVALID)
 
@@ -41,7 +45,7 @@ def read(file: str) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="-f") from error
 
 
-def as_json(review: JobReview) -> dict[str, Any]:
+def as_json(review: JobReview, objects: list[Manifest]) -> dict[str, Any]:
     """The machine-readable form; what could not be made out is null."""
     return {
         "name": review.job.name if review.job else None,
@@ -55,19 +59,20 @@ def as_json(review: JobReview) -> dict[str, Any]:
             {"reason": warning.reason, "field": warning.field, "message": warning.message}
             for warning in review.warnings
         ],
-        "objects": [],
+        "objects": objects,
     }
 
 
-def print_text(review: JobReview) -> None:
-    """The form for people: the outcome, what would run, and everything that is wrong or worth knowing."""
+def print_text(review: JobReview, objects: list[Manifest]) -> None:
+    """The form for people: the outcome, what would run and be made, and all that is wrong or worth knowing."""
     name = (review.job.name if review.job else "") or "(no name)"
     found = count(len(review.problems), "problem")
     outcome = ("valid", "green") if review.valid else (f"invalid, {found}", "red")
     line((name, "bold"), ": ", outcome)
     if review.valid and review.job:
         for label, value in _facts(review, review.job):
-            line(f"  {label:<14}{value}")
+            fact(label, value)
+        fact("objects", *described(objects, review.job))
     for problem in review.problems:
         line(("  error    ", "red"), str(problem))
     for warning in review.warnings:

@@ -14,6 +14,8 @@ from harness.commands import PET, Answer, pet, python
 from harness.jobs import cpu_manifest
 from harness.launcher import ROOT
 
+from pet import __version__
+
 SCRIPT = "tools/tasks/cls/train_net.py"
 Job = dict[str, Any]
 
@@ -153,19 +155,20 @@ def test_a_script_of_pets_that_is_not_built_is_refused_with_those_that_are() -> 
 def test_a_valid_job_is_answered_in_json_with_what_would_run() -> None:
     answer = plan(job(), options=("-o", "json"))
     assert (answer.code, answer.err) == (0, "")
-    assert results(answer) == [
-        {
-            "name": "good",
-            "valid": True,
-            "script": SCRIPT,
-            "worldSize": 2,
-            "nodes": 1,
-            "ranksPerNode": 2,
-            "problems": [],
-            "warnings": [],
-            "objects": [],
-        }
-    ]
+    [result] = results(answer)
+    assert [manifest["kind"] for manifest in result.pop("objects")] == [
+        "Service", "ConfigMap", "PersistentVolumeClaim", "Pod",
+    ]  # fmt: skip
+    assert result == {
+        "name": "good",
+        "valid": True,
+        "script": SCRIPT,
+        "worldSize": 2,
+        "nodes": 1,
+        "ranksPerNode": 2,
+        "problems": [],
+        "warnings": [],
+    }
 
 
 def test_what_could_not_be_read_is_null_in_json() -> None:
@@ -178,6 +181,8 @@ def test_what_could_not_be_read_is_null_in_json() -> None:
 def test_a_valid_job_is_answered_in_text_with_what_would_run() -> None:
     answer = plan(job())
     assert (answer.code, answer.err) == (0, "")
+    [result] = results(plan(job(), options=("-o", "json")))
+    config_map = result["objects"][1]["metadata"]["name"]
     assert answer.out.splitlines() == [
         "good: valid",
         f"  script        {SCRIPT}",
@@ -186,6 +191,10 @@ def test_a_valid_job_is_answered_in_text_with_what_would_run() -> None:
         "  batch         8 = 4 per rank",
         "  length        100 steps",
         "  checkpoints   new claim good-checkpoints of 1Gi, folder good",
+        "  objects       Service good",
+        f"                ConfigMap {config_map}, mounted at /etc/pet as cfgs/tasks/cls/mine.yaml",
+        "                PersistentVolumeClaim good-checkpoints, 1Gi ReadWriteOnce, kept when the job is deleted",
+        f"                Pod good-1-0, image pet-trainer:{__version__}",
     ]
 
 
