@@ -324,6 +324,23 @@ def test_a_port_that_the_job_names_and_another_program_has_is_refused(desk: Desk
     assert desk.err.count(refusal) == 1
 
 
+def test_a_result_whose_checkpoint_has_lost_a_bit_is_made_again(desk: Desk) -> None:
+    desk.write()
+    assert desk.run("-o", "json") == 0, desk.err
+    first = desk.result
+    assert desk.run("-o", "json") == 0
+    assert (desk.result, desk.err) == (first, ""), "a whole one is only told again"
+    file = desk.folder / first["output"] / "checkpoints" / first["checkpoint"]["file"]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(data)
+    assert desk.run("-o", "json") == 0, desk.err
+    assert f"the checkpoint {first['checkpoint']['file']} cannot be used any more: its data has another" in desk.err
+    assert (desk.result["phase"], desk.result["metrics"]) == ("Succeeded", first["metrics"])
+    assert desk.result["resumedFrom"] < STEPS
+
+
 def test_failed_job_names_its_cause_and_may_be_changed(desk: Desk) -> None:
     desk.hooks = [{"type": "harness.gates:Broken", "args": {"step": 5}}]
     desk.write(restart={"maxRestarts": 0})

@@ -51,6 +51,9 @@ def run(
     with folder.locked():
         record = folder.open(job.name, job.spec.hash)
         began, again = time.monotonic(), record.phase == "Succeeded"
+        if again and (damage := folder.damage(record)):
+            _warn(f"the checkpoint {damage}; the end of the training is done again")
+            again = False
         code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)
     if form is Format.JSON:
         print_json(record.result)

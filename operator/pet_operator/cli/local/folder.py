@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from pet.config import ConfigError
 from pet.runfiles.atomic import replace_text
+from pet.store.errors import Corrupt
+from pet.store.folder import Folder
 from pet.store.lock import FolderLock
 from pet_operator.cli.local.record import RunRecord
 
@@ -66,6 +68,21 @@ class RunFolder:
             logs: list[BinaryIO] = [(self.logs / f"node-{node}.log").open("ab", buffering=0) for node in range(nodes)]
         self.save(record)
         return logs
+
+    def damage(self, record: RunRecord) -> str:
+        """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole."""
+        told = record.result.get("checkpoint")
+        if not told:
+            return ""
+        folder = Folder(str(self.checkpoints))
+        try:
+            entry = folder.entry(told["file"])
+            if entry is None:
+                return f"{told['file']} has no manifest any more"
+            folder.verify(entry)
+        except (Corrupt, OSError) as error:
+            return f"{told['file']} cannot be used any more: {error}"
+        return ""
 
     def save(self, record: RunRecord) -> None:
         """Replace the record."""
