@@ -41,9 +41,10 @@ format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-generate: .venv/.ready ## write anew what is derived from the code: the catalogue of configurations, the key reference
+generate: .venv/.ready ## write anew what is derived from the code: the catalogue of configurations, the references
 	$(BIN)/python -m pet.config.catalogue
 	$(BIN)/python -m pet.config.reference >docs/configuration.md
+	$(BIN)/python hack/resource_reference.py >docs/resource.md
 
 lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
