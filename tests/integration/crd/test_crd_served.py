@@ -41,6 +41,17 @@ def test_a_sample_is_taken_and_completed_with_the_reader_s_defaults(sample: Path
         assert read_job(taken).spec.world_size == read_job(content).spec.world_size
 
 
+@pytest.mark.parametrize("options", [[], ["--server-side"]], ids=["apply", "server-side"])
+def test_applying_a_file_again_changes_nothing(options: list[str], kubectl: Kubectl, jobs: JobsApi) -> None:
+    content = json.dumps(manifest("applied-twice", checkpoint={"volume": {"size": 2**30}}, config={"A": [1, 2.0]}))
+    versions = []
+    for _ in range(2):
+        kubectl("apply", "-f", "-", *options, content=content)
+        versions.append(jobs.get("applied-twice")["metadata"]["resourceVersion"])
+    jobs.delete("applied-twice")
+    assert versions[0] == versions[1]
+
+
 @pytest.mark.parametrize("config", [{"MISC": {"SEED": 1}}, "MISC: {SEED: 1}\n"], ids=["mapping", "text"])
 def test_an_embedded_configuration_may_be_a_mapping_or_text(config: Any, jobs: JobsApi) -> None:
     assert jobs.create(manifest(config=config), dry_run=True)["spec"]["config"] == config

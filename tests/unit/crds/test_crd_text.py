@@ -28,6 +28,13 @@ def test_a_field_is_described_with_its_default_and_an_example_that_it_would_take
         jsonschema.validate(field["default"], closed(field))
 
 
+def test_every_rule_has_a_message_of_its_own() -> None:
+    schemas = [SCHEMA, *(schema for _, field in FIELDS for schema in (field, field.get("items", {})))]
+    rules = [rule for schema in schemas for rule in schema.get("x-kubernetes-validations", ())]
+    assert rules
+    assert [rule for rule in rules if not ("message" in rule or "messageExpression" in rule)] == []
+
+
 def test_only_what_a_job_needs_is_required() -> None:
     assert (SCHEMA["required"], SPEC["required"]) == (["spec"], ["cfg"])
     assert [path for path, field in FIELDS if "required" in field] == ["spec", "spec.data"]
