@@ -39,7 +39,7 @@ def decide(observed: Observed, now: datetime) -> Decision:
     if not observed.synced or observed.deleting or observed.job.spec.managed_by not in ("", manifests.CONTROLLER):
         return Decision(observed.status)
     # 2. What is over stays over.
-    if _over(observed):
+    if observed.over:
         return _decision(observed, observed.status, now, clean.finished(observed))
     # 3. No attempt without a valid job, and none beside its deleted predecessor.
     if observed.status.attempt == 0:
@@ -59,12 +59,6 @@ def decide(observed: Observed, now: datetime) -> Decision:
     # 8. It goes on.
     status, wait = throttled(observed.status, advance(observed, now), now)
     return _decision(observed, status, now, clean.outdated(observed) + _service(observed), wait)
-
-
-def _over(observed: Observed) -> bool:
-    """Finished; an invalid job that never had an attempt is judged again when it was edited."""
-    status = observed.status
-    return status.finished and (status.attempt > 0 or status.observed_generation == observed.generation)
 
 
 def _first(observed: Observed, now: datetime) -> Decision:
@@ -97,7 +91,7 @@ def _begun(observed: Observed, status: JobStatus, now: datetime) -> JobStatus:
         attempt=record.attempt,
         phase=PENDING if first else RESTARTING,
         reason="CreatingPods" if first else status.reason,
-        message=f"making {spec.nodes} pods" if first else status.message,
+        message=f"making {spec.nodes} pod{'s' if spec.nodes > 1 else ''}" if first else status.message,
         spec_hash=spec.hash,
         nodes=Nodes(spec.nodes, 0),
         attempts=(*status.attempts, record)[-KEPT_ATTEMPTS:],

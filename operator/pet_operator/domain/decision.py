@@ -51,6 +51,12 @@ class Observed:
     refused: str = ""
 
     @property
+    def over(self) -> bool:
+        """Finished; an invalid job that never had an attempt is judged again when it was edited."""
+        status = self.status
+        return status.finished and (status.attempt > 0 or status.observed_generation == self.generation)
+
+    @property
     def current(self) -> tuple[PodView, ...]:
         """The pods of the attempt that counts now, by their place in the job."""
         attempt = self.status.attempt

@@ -10,7 +10,7 @@ INVALID_CONFIG = "InvalidConfig"
 
 def accept(observed: Observed) -> Acceptance:
     """False with reason InvalidConfig is the user's to mend; any other False may pass by itself."""
-    if observed.status.attempt > 0:
+    if observed.status.attempt > 0 or observed.over:
         return _as_before(observed)
     validation = observed.validation
     if validation.problems:
@@ -20,6 +20,7 @@ def accept(observed: Observed) -> Acceptance:
 
 
 def _as_before(observed: Observed) -> Acceptance:
-    """What was accepted stays so: edits of a running job are refused by the API server, or wait for its end."""
+    """What was judged stays so: edits of a running job are refused by the API server, or wait for its end, and a later
+    operator may know other rules."""
     before = next((condition for condition in observed.status.conditions if condition.type == ACCEPTED), None)
     return Acceptance(before.status, before.reason, before.message) if before else Acceptance("True", "Valid")

@@ -1,0 +1,138 @@
+"""The objects of an attempt: in which order they are made, and that nothing is made twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from harness.observing import SERVICE, begun, ended, later, observed, pod, pods, said, seen, stands
+from harness.timeless import NOON
+
+from pet_operator.domain.decide import decide
+from pet_operator.domain.decision import Action, Create
+from pet_operator.domain.status import AttemptRecord, CheckpointStatus
+
+EVERYTHING = {"nodes": 2, "config": "MISC: {}", "checkpoint": {"volume": {"size": "1Gi"}}}
+
+
+def made(actions: tuple[Action, ...]) -> list[str]:
+    return [f"{action.kind.kind} {action.manifest['metadata']['name']}" for action in actions if type(action) is Create]
+
+
+def test_what_pods_need_is_made_before_them_and_the_service_first() -> None:
+    decision = decide(begun(spec=EVERYTHING), NOON)
+    assert made(decision.actions) == [
+        "Service job",
+        "ConfigMap job-config-047285d8",
+        "PersistentVolumeClaim job-checkpoints",
+        "Pod job-1-0",
+        "Pod job-1-1",
+    ]
+
+
+def test_a_job_without_embedded_config_and_size_has_only_service_and_pods() -> None:
+    assert made(decide(begun(), NOON).actions) == ["Service job", "Pod job-1-0"]
+    with_claim = begun(spec={"checkpoint": {"volume": {"claimName": "mine"}}})
+    assert made(decide(with_claim, NOON).actions) == ["Service job", "Pod job-1-0"]
+
+
+def test_making_objects_changes_nothing_in_the_status() -> None:
+    view = begun(spec=EVERYTHING)
+    assert decide(view, NOON).status == view.status
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [((), ["Pod job-1-0", "Pod job-1-1", "Pod job-1-2"]), ((1,), ["Pod job-1-0", "Pod job-1-2"])],
+)
+def test_only_what_is_missing_is_made(present: tuple[int, ...], missing: list[str]) -> None:
+    there = tuple(pod(index, "Pending") for index in present)
+    decision = decide(begun(spec={"nodes": 3}, pods=there, service=SERVICE), NOON)
+    assert made(decision.actions) == missing
+
+
+def test_once_all_pods_are_there_nothing_more_is_made() -> None:
+    decision = decide(begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE), NOON)
+    assert decision.actions == ()
+    assert stands(decision.status) == ("Starting", "AwaitingFirstStep", "waiting for the first step of 2 ranks")
+
+
+def test_a_service_that_is_gone_is_made_again() -> None:
+    view = begun(pods=pods(1, "Pending"))
+    assert made(decide(view, NOON).actions) == ["Service job"]
+    starting = seen(view, decide(view, NOON))
+    assert starting.status.phase == "Starting"
+    assert made(decide(starting, NOON).actions) == ["Service job"]
+
+
+def test_what_the_api_server_will_not_have_is_said_and_tried_again() -> None:
+    words = 'Pod job-1-0: pods "job-1-0" is forbidden: exceeded quota: gpus'
+    view = begun(refused=words)
+    decision = decide(view, NOON)
+    assert stands(decision.status) == ("Pending", "CreateRefused", words)
+    assert said(decision.status, "Reconciling") == ("True", "CreateRefused", words)
+    assert made(decision.actions) == ["Service job", "Pod job-1-0"]
+    again = seen(view, decision)
+    assert decide(again, later(60)).status == again.status
+
+
+def test_pods_that_are_there_at_last_make_the_refusal_a_thing_of_the_past() -> None:
+    view = begun(refused="Pod job-1-0: no")
+    refused = seen(view, decide(view, NOON), refused="", pods=pods(1, "Pending"), service=SERVICE)
+    assert stands(decide(refused, later(9)).status)[:2] == ("Starting", "AwaitingFirstStep")
+
+
+def test_the_pods_of_a_later_attempt_wait_for_their_time() -> None:
+    view = begun(service=SERVICE)
+    records = (
+        AttemptRecord(attempt=1, started_at=NOON, ended_at=NOON),
+        AttemptRecord(attempt=2, started_at=NOON, ended_at=NOON),
+        AttemptRecord(attempt=3, started_at=NOON),
+    )
+    status = replace(view.status, attempt=3, phase="Restarting", attempts=records)
+    unsaid = replace(view, status=status)
+    waiting = seen(unsaid, decide(unsaid, NOON))
+    decision = decide(waiting, later(0.5))
+    assert (decision.actions, decision.requeue_after) == ((), 1.5)
+    assert decision.status == waiting.status
+    decision = decide(waiting, later(2))
+    assert (made(decision.actions), decision.requeue_after) == (["Pod job-3-0"], None)
+
+
+def test_pods_of_a_former_attempt_go_before_new_ones_come() -> None:
+    view = begun(service=SERVICE, spec={"nodes": 2})
+    records = (AttemptRecord(attempt=1, to_iteration=10), AttemptRecord(attempt=2, started_at=NOON))
+    status = replace(view.status, attempt=2, phase="Restarting", attempts=records)
+    before = replace(view, status=status, pods=(pod(0), ended(1)))
+    decision = decide(before, NOON)
+    assert [(action.name, action.uid) for action in decision.actions] == [("job-1-0", "uid-of-job-1-0")]
+    going = replace(before, pods=(pod(0, terminating=True), ended(1)))
+    assert decide(going, NOON).actions == ()
+    gone = replace(before, pods=(ended(1),))
+    assert made(decide(gone, NOON).actions) == ["Pod job-2-0", "Pod job-2-1"]
+
+
+def test_launchers_are_told_how_many_restarts_they_have() -> None:
+    view = begun(service=SERVICE)
+    status = replace(view.status, recent_restarts=(NOON, NOON), checkpoint=CheckpointStatus(iteration=1))
+    (create,) = decide(replace(view, status=status), NOON).actions
+    assert isinstance(create, Create)
+    env = {entry["name"]: entry.get("value") for entry in create.manifest["spec"]["containers"][0]["env"]}
+    assert env["PETJOB_RESTARTS_LEFT"] == "1"
+
+
+def test_a_pod_that_fails_while_others_are_still_to_be_made_ends_the_attempt() -> None:
+    decision = decide(begun(spec={"nodes": 2}, pods=(ended(0),), service=SERVICE), NOON)
+    assert decision.status.attempt == 2
+    assert decision.actions == ()
+
+
+def test_from_nothing_to_waiting_for_the_first_step_each_object_is_made_once_by_two_writes_of_the_status() -> None:
+    view, writes, objects = observed(spec={"nodes": 8, "config": "MISC: {}"}), 0, []
+    for _ in range(10):
+        decision = decide(view, NOON)
+        objects += made(decision.actions)
+        writes += decision.status != view.status
+        there = pods(8, "Pending") if decision.actions else view.pods
+        view = seen(view, decision, pods=there, service=SERVICE if decision.actions else view.service)
+    assert (len(objects), len(set(objects)), writes) == (10, 10, 2)
