@@ -67,6 +67,10 @@ class ControlPlane:
         """Stop everything, last started first."""
         self._stack.close()
 
+    def is_ready(self) -> bool:
+        """Whether the API server answers, and has all it needs."""
+        return self._is_there("/readyz")
+
     def kubeconfig(self, user: str = "admin", *, token: str | None = None) -> Path:
         """A kubeconfig of a user of this bed, or of the bearer of `token`."""
         cluster = {"server": self.url, "certificate-authority": str(self.authority.certificate_file)}
@@ -105,8 +109,9 @@ class ControlPlane:
 
     def audit(self) -> Iterator[dict[str, Any]]:
         """The writes so far, oldest first, as events of audit.k8s.io."""
-        for line in self.audit_log.read_text().splitlines():
-            yield json.loads(line)
+        for line in self.audit_log.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):  # else it is being written
+                yield json.loads(line)
 
     def _start_on_free_ports(self) -> None:
         with ExitStack() as stack:
@@ -120,13 +125,13 @@ class ControlPlane:
         etcd.wait_until(lambda: _answers(f"http://127.0.0.1:{ports.etcd}/health"))
 
         api = self._server(stack, "kube-apiserver", flags.apiserver(ports, keys, self.folder / "pki", self.audit_log))
-        api.wait_until(lambda: self._ready("/readyz"))  # the controller manager ends if it is not
+        api.wait_until(self.is_ready)  # the controller manager ends if it is not
 
         config = self.kubeconfig("system:kube-scheduler")
         scheduler = self._server(stack, "kube-scheduler", flags.scheduler(ports, keys, config))
         config = self.kubeconfig("system:kube-controller-manager")
         controllers = self._server(stack, "kube-controller-manager", flags.controller_manager(ports, keys, config))
-        controllers.wait_until(lambda: self._ready("/api/v1/namespaces/default/serviceaccounts/default"))
+        controllers.wait_until(lambda: self._is_there("/api/v1/namespaces/default/serviceaccounts/default"))
         scheduler.wait_until(lambda: _answers(f"https://127.0.0.1:{ports.scheduler}/healthz", self._tls))
 
     def _keys(self) -> flags.Keys:
@@ -145,7 +150,7 @@ class ControlPlane:
         self.servers[name] = server
         return server
 
-    def _ready(self, path: str) -> bool:
+    def _is_there(self, path: str) -> bool:
         headers = {"Authorization": f"Bearer {self.token('admin')}"}
         return _answers(urllib.request.Request(f"{self.url}{path}", headers=headers), self._tls)
 

@@ -15,7 +15,12 @@ _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata", "verbs": _WRITES}, {"level": "None"}],
+    "rules": [
+        {"level": "Metadata", "verbs": _WRITES},
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
 }
 
 
@@ -57,7 +62,8 @@ def etcd(ports: Ports, folder: Path) -> Flags:
 
 
 def apiserver(ports: Ports, keys: Keys, folder: Path, audit_log: Path) -> Flags:
-    """RBAC, bearer tokens, every write in the audit log before it is answered, kubelets by address and certificate."""
+    """RBAC, bearer tokens, kubelets by address and certificate. Every write is in the audit log before it is answered,
+    and every read of a service account that is not the control plane's own."""
     policy = folder / "audit-policy.json"
     policy.write_text(json.dumps(_AUDIT_POLICY))
     return {

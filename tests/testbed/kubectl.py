@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from testbed.control_plane import ControlPlane
 from testbed.programs import find
@@ -11,10 +12,10 @@ _TIMEOUT = 60.0  # seconds; a bound against hanging
 
 
 class Kubectl:
-    """Runs kubectl as one user. Call it with arguments; `content` is what it reads with `-f -`."""
+    """Runs kubectl, as the administrator or by another kubeconfig. `content` is what it reads with `-f -`."""
 
-    def __init__(self, plane: ControlPlane, user: str = "admin") -> None:
-        self.command = [str(find("kubectl")["kubectl"]), f"--kubeconfig={plane.kubeconfig(user)}"]
+    def __init__(self, plane: ControlPlane, kubeconfig: Path | None = None) -> None:
+        self.command = [str(find("kubectl")["kubectl"]), f"--kubeconfig={kubeconfig or plane.kubeconfig()}"]
 
     def __call__(self, *args: str, content: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -7,6 +7,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from testbed.processes import Server
 NAMESPACE = ACCOUNT = "pet-operator"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_TESTS = Path(__file__).resolve().parents[1]
+_CHECKOUT = _TESTS.parent
 _RULES = _CHECKOUT / "helm" / "pet-operator" / "files"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _PORT = re.compile(r"/metrics on port (\d+)")
@@ -38,16 +40,30 @@ def install(plane: ControlPlane) -> None:
 class Operator:
     """One operator process. `start`, `stop` and `kill` it, or use it in a `with` statement."""
 
-    def __init__(self, plane: ControlPlane, *, name: str = "operator", poll_seconds: float = 0.5) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        *,
+        name: str = "operator",
+        namespace: str = "",
+        program: Sequence[str] = ("pet_operator",),
+        poll_seconds: float = 0.5,
+    ) -> None:
+        """`namespace`: the one that it looks after, with a Lease there; empty: all. `program`: a module and what it is
+        told before the operator's own arguments."""
         token = plane.service_account_token(NAMESPACE, ACCOUNT)
+        words = [f"--kubeconfig={plane.kubeconfig(USER, token=token)}", f"--lease-namespace={namespace or NAMESPACE}"]
+        if namespace:
+            _grant(plane, f"{_RBAC}/namespaces/{namespace}", "Role", _rules("operator-lease-rules"))
+            words.append(f"--namespace={namespace}")
         self.server = Server(
             name,
             [
-                sys.executable, "-m", "pet_operator", "--trainer-image=trainer:stock", f"--poll-seconds={poll_seconds}",
-                f"--kubeconfig={plane.kubeconfig(USER, token=token)}", f"--lease-namespace={NAMESPACE}", "--port=0",
+                sys.executable, "-m", *program, "--trainer-image=trainer:stock", f"--poll-seconds={poll_seconds}",
+                "--port=0", *words,
             ],
             plane.folder / "logs" / f"{name}.log",
-            {**os.environ, "POD_NAME": name},
+            {**os.environ, "POD_NAME": name, "PYTHONPATH": str(_TESTS)},
         )  # fmt: skip
 
     def __enter__(self) -> Operator:
@@ -69,6 +85,16 @@ class Operator:
     def kill(self) -> None:
         """As when its node fails."""
         self.server.kill()
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples, whatever their labels."""
+        samples = re.findall(rf"^{name}(?:{{.*}})? (.*)$", self.page("/metrics"), re.MULTILINE)
+        return sum(map(float, samples))
+
+    @property
+    def leading(self) -> bool:
+        """Whether it holds the Lease, as far as it knows."""
+        return self.metric("pet_operator_leader") == 1
 
     def page(self, path: str) -> str:
         """A page of its HTTP port. Raises OSError."""

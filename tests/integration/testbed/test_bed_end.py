@@ -114,6 +114,20 @@ def test_pods_of_a_process_node_that_died_are_lost(own_nodes: Pods) -> None:
     wait_for("the end of the removed pod's folder", lambda: not own_nodes.folder(removed).exists())
 
 
+def test_what_happens_while_the_api_server_is_away_is_made_up_for(control_plane: ControlPlane, own_nodes: Pods) -> None:
+    script = "until [ -e $HOME/go ]; do sleep 0.02; done; printf done >/dev/termination-log"
+    running = own_nodes.start(pod("p", script, nodeName="own"))
+    server = control_plane.servers["kube-apiserver"]
+    server.kill()
+    (own_nodes.folder(running) / "home" / "go").touch()
+    wait_for("the end of the pod's process", lambda: not alive(pid(running)))
+    server.start()
+    server.wait_until(control_plane.is_ready)
+    assert state(own_nodes.over("p"))["terminated"]["message"] == "done"
+    own_nodes.delete("p")
+    own_nodes.gone("p")
+
+
 def test_a_process_node_that_stops_takes_its_nodes_and_processes_with_it(
     control_plane: ControlPlane, own_nodes: Pods
 ) -> None:

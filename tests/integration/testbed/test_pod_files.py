@@ -135,5 +135,7 @@ def test_the_image_is_the_checkout(pods: Pods) -> None:
 
 
 def test_shared_memory_is_the_pod_s_own(pods: Pods) -> None:
-    over = pods.run(pod("p", "echo mine >/dev/shm/mine"))
+    env = [{"name": "PETJOB_RUN_DIR", "value": ""}]  # empty: the trainer's default, which is below /dev/shm
+    over = pods.run(pod("p", "echo mine >/dev/shm/mine && cat $PETJOB_RUN_DIR/mine", container={"env": env}))
+    assert over["status"]["phase"] == "Succeeded"
     assert (pods.folder(over) / "shm" / "mine").read_text() == "mine\n"

@@ -88,8 +88,8 @@ class ProcessNodes:
         The pods' objects stay as they were: delete them before. To cut the nodes off use `server.kill()`.
         """
         self.server.stop()
-        with suppress(OSError):  # a control plane that is not there any more, and a node that was not made yet
-            for node in self.nodes:
+        for node in self.nodes:
+            with suppress(OSError):  # the control plane is not there any more, or the node never was
                 self.plane.request("DELETE", f"/api/v1/nodes/{node.name}")
 
     def log(self, pod: Mapping[str, Any], container: str = "main") -> str:

@@ -41,7 +41,7 @@ class Kubelet:
             self._mirror, self._folder, settings.serving_certificate, settings.serving_key, settings.authority
         )
         self._provisioner = Provisioner(api, Path(settings.folder) / "volumes")
-        self._pods: dict[str, Pod] = {}
+        self._pods: dict[str, Pod] = {}  # as long as their objects are seen, which is longer than some live
         self._lives: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -69,19 +69,20 @@ class Kubelet:
         if manifest is None:
             if pod is not None:
                 pod.vanish()
+                del self._pods[uid]
         elif pod is not None:
             pod.update(manifest)
         elif manifest["spec"].get("nodeName") in self._nodes:
             self._pods[uid] = Pod(manifest, self._host)
-            self._lives[uid] = asyncio.create_task(self._live(uid), name=manifest["metadata"]["name"])
+            self._lives[uid] = asyncio.create_task(self._live(uid, self._pods[uid]))
 
-    async def _live(self, uid: str) -> None:
+    async def _live(self, uid: str, pod: Pod) -> None:
         try:
-            await self._pods[uid].live()
+            await pod.live()
         except Exception:
             log.exception("pod %s is given up", uid)
         finally:
-            del self._pods[uid], self._lives[uid]
+            del self._lives[uid]
 
     def _remove_orphans(self) -> None:
         """Folders of pods that were deleted while no process node ran."""

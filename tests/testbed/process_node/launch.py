@@ -16,7 +16,9 @@ from testbed.process_node.settings import Image
 from testbed.process_node.sources import Sources
 from testbed.process_node.volumes import mounts
 
+_SHARED_MEMORY = "/dev/shm"
 _TERMINATION_LOG = "/dev/termination-log"
+_RUN_DIR = "PETJOB_RUN_DIR"
 
 
 @dataclass(frozen=True)
@@ -54,24 +56,27 @@ async def prepare(container: Manifest, pod: Manifest, volumes: Mapping[str, Path
     termination_file.touch()
     paths = Paths(
         {
-            "/dev/shm": _made(folder / "shm"),
+            _SHARED_MEMORY: _made(folder / "shm"),
             **host.image.paths,
             **mounts(container, volumes),
             container.get("terminationMessagePath") or _TERMINATION_LOG: termination_file,
         }
     )
     given = await variables(container, pod, Sources(host.api, pod))
+    given |= await host.rendezvous.variables(given, pod)
     words = [*container["command"], *(container.get("args") or ())]
     own = {
         "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"],
         "HOME": str(_made(folder / "home")),
         "TMPDIR": str(_made(folder / "tmp")),
     }
-    met = await host.rendezvous.variables(given, pod)
+    environ = {**host.image.environ, **own, **{key: paths.replace(value) for key, value in given.items()}}
+    if environ.get(_RUN_DIR) == "":  # by default the trainer takes /dev/shm, in no text of ours
+        environ[_RUN_DIR] = paths.replace(_SHARED_MEMORY)
     return Launch(
-        command=[paths.replace(expand(word, given | met)) for word in words],
+        command=[paths.replace(expand(word, given)) for word in words],
         working_dir=paths.replace(container.get("workingDir") or "") or host.image.working_dir,
-        environ={**host.image.environ, **own, **{key: paths.replace(value) for key, value in given.items()}, **met},
+        environ=environ,
         termination_file=termination_file,
         log=log_file(host.folder, uid, name),
     )

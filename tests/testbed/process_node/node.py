@@ -29,13 +29,12 @@ async def register(api: Api, spec: NodeSpec, port: int) -> None:
 
 async def keep_alive(api: Api, name: str) -> None:
     """Renew the node's Lease, for ever."""
-    await _make(
-        api, _LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": {}}
-    )
+    manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
     while True:
         now = datetime.now(UTC).strftime(_MICROSECONDS)
-        lease = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
-        await api.patch(f"{_LEASES}/{name}", {"spec": lease})
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
+        await _make(api, _LEASES, manifest)
+        await api.patch(f"{_LEASES}/{name}", {"spec": spec})
         await asyncio.sleep(_RENEW_SECONDS)
 
 

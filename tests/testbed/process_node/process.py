@@ -44,8 +44,8 @@ class Process:
     async def _wait(self) -> int:
         code = await self._shim.wait()
         self.finished = datetime.now(UTC)
-        await self._runner.forget(self._shim.pid)
-        return code if code >= 0 else _KILLED  # somebody killed the shim, and so the container
+        await self._runner.forget(self._shim.pid, killed=code < 0)
+        return code if code >= 0 else _KILLED
 
 
 class Runner:
@@ -73,15 +73,14 @@ class Runner:
         word, _, rest = (await started.stdout.readline()).decode().strip().partition(" ")
         if word == "started":
             return Process(started, int(rest), self)
-        await started.wait()
-        await self.forget(started.pid)
+        await self.forget(started.pid, killed=await started.wait() < 0)
         raise StartError(rest or "the shim was killed")
 
-    async def forget(self, shim_pid: int) -> None:
-        """A shim has ended. One that was killed could not end its container: whoever is our child now and no shim."""
+    async def forget(self, shim_pid: int, *, killed: bool) -> None:
+        """A shim has ended. One that was killed leaves its container to us: our children that are no shims."""
         async with self._starting:  # a child that is being started is in no list yet
             self._shims.discard(shim_pid)
-            while strays := shim.children(os.getpid()) - self._shims:
+            while killed and (strays := shim.children(os.getpid()) - self._shims):
                 for stray in strays:
                     for pid in (stray, *shim.descendants(stray)):
                         with suppress(ProcessLookupError):
