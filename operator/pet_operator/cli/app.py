@@ -11,6 +11,9 @@ import typer
 from pet import __version__
 from pet.config import ConfigError, Problem
 from pet_operator.cli import output, plan, streams
+from pet_operator.cli.cluster.listing import list_jobs
+from pet_operator.cli.cluster.status import status
+from pet_operator.cli.cluster.wait import wait
 from pet_operator.cli.data import data
 from pet_operator.cli.local.command import run
 
@@ -22,6 +25,9 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("run")(run)
+app.command("status")(status)
+app.command("list")(list_jobs)
+app.command("wait")(wait)
 app.add_typer(data, name="data")
 
 

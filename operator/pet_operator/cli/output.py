@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
     GOOD = 0
     FAILED = 1  # the job failed, or a check found something
-    USAGE = 2
+    USAGE = 2  # also what cannot be answered: no cluster, no such job
     INVALID = 78  # job or configuration
     STOPPED = 130  # by the user, after a save
 
@@ -37,7 +37,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
-def print_json(result: dict[str, Any]) -> None:
+def print_json(result: Mapping[str, Any]) -> None:
     """One result as one line of JSON, in ASCII: any terminal and any pipe takes it."""
     print(json.dumps(result))
 

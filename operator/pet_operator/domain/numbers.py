@@ -65,7 +65,7 @@ def display(progress: Progress) -> Display:
     step = f"{progress.iteration}/{progress.max_iterations}" if progress.iteration is not None else ""
     return Display(
         step=mark + step if step else "",
-        eta=mark + _duration(progress.eta_seconds) if progress.eta_seconds is not None else "",
+        eta=mark + duration(progress.eta_seconds) if progress.eta_seconds is not None else "",
         loss=f"{mark}{progress.loss:.4g}" if progress.loss is not None else "",
     )
 
@@ -75,7 +75,7 @@ def final_display(progress: Progress) -> Display:
     return replace(display(replace(progress, stale=False)), eta="")
 
 
-def _duration(seconds: int) -> str:
+def duration(seconds: int) -> str:
     """`42s`, `12m`, `14h12m`, `3d2h`."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:

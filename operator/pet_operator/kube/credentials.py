@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes.aio import config
@@ -47,16 +50,37 @@ class Credentials:
 async def load_credentials(kubeconfig: str | None, context: str | None = None) -> Credentials:
     """From this kubeconfig, else from the pod that we run in, else from the user's kubeconfig.
 
-    `context` is one of the kubeconfig's, None for its current one. Raises config.ConfigException if there is none.
+    `context` is one of the kubeconfig's, None for its current one. Raises config.ConfigException, for the user to read.
     """
     configuration = Configuration()
     if kubeconfig is None and (_IN_CLUSTER / "token").exists():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         return Credentials(configuration, (_IN_CLUSTER / "namespace").read_text().strip())
+    path = kubeconfig or users_kubeconfig()
+    if path is None or not _exists(path):
+        raise config.ConfigException(f"there is no kubeconfig {path or '(in KUBECONFIG or ~/.kube/config)'}")
     try:
         loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=kubeconfig, context=context, client_configuration=configuration
+            config_file=path, context=context, client_configuration=configuration
         )
-    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:  # a file of something else
-        raise config.ConfigException(f"the kubeconfig cannot be read: {error}") from error
+    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise config.ConfigException(f"{path} is no kubeconfig that can be read: {error}") from error
+    if hasattr(loader, "exec_plugin_expiry"):
+        configuration.refresh_api_key_hook = partial(_renew, loader)  # type: ignore[assignment]
     return Credentials(configuration, loader.current_context["context"].get("namespace") or "default")
+
+
+def users_kubeconfig() -> str | None:
+    """The kubeconfig that kubectl takes: one file, or several with the system's separator between them."""
+    place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return place if _exists(place) else None
+
+
+def _exists(files: str) -> bool:
+    return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
+
+
+async def _renew(loader: Any, configuration: Configuration) -> None:
+    """Ask a plug-in for another token once its last one has expired."""
+    await loader.load_from_exec_plugin()
+    configuration.api_key["BearerToken"] = loader.token

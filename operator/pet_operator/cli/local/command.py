@@ -13,9 +13,9 @@ from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
 from pet.config.node import read_file
+from pet_operator.cli.live import short_duration
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, fresh
-from pet_operator.cli.local.progress import short_duration
 from pet_operator.cli.local.record import RunRecord
 from pet_operator.cli.output import Exit, Format, line, print_json
 from pet_operator.cli.plan import read

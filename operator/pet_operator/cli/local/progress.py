@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from pet.runfiles.port import read_port
+from pet_operator.cli.live import LiveLine, Numbers
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
@@ -27,24 +27,14 @@ class Display:
         self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self.nodes = nodes
         self.verbose = verbose
-        self._live = Progress(
-            SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task: TaskID = self._live.add_task("starting", total=None, numbers="")
+        self._live = LiveLine(self.console)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._live.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._live.stop()
+        self._live.__exit__(*exc)
 
     def line(self, node: int, text: str) -> None:
         """One line of a launcher's output."""
@@ -60,37 +50,19 @@ class Display:
         """Show what the launcher of rank 0 says, if it says anything yet."""
         if status is None:
             return
-        self._live.update(
-            self._task,
-            description=status["state"],
-            total=status["maxIterations"],
-            completed=status["iteration"] or 0,
-            numbers=numbers_of(status),
+        self._live.show(
+            status["state"], done=status["iteration"], total=status["maxIterations"], numbers=_numbers(status)
         )
 
 
-def numbers_of(status: dict[str, Any]) -> str:
-    """The short form of the numbers that are known: `loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300`."""
-    parts = []
-    loss = (status.get("losses") or {}).get("total")
-    if loss is not None:
-        parts.append(f"loss {loss:.3f}")
-    if status.get("learningRate") is not None:
-        parts.append(f"lr {status['learningRate']:.4f}")
-    if status.get("samplesPerSecond"):
-        parts.append(f"{status['samplesPerSecond']:,.0f} img/s")
-    if status.get("etaSeconds"):
-        parts.append(f"eta {short_duration(status['etaSeconds'])}")
-    if status.get("checkpoint"):
-        parts.append(f"saved {status['checkpoint']['iteration']}")
-    return "  ".join(parts)
-
-
-def short_duration(seconds: float) -> str:
-    """`1:02`, `2:03:04`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _numbers(status: dict[str, Any]) -> Numbers:
+    return Numbers(
+        loss=(status.get("losses") or {}).get("total"),
+        learning_rate=status.get("learningRate"),
+        samples_per_second=status.get("samplesPerSecond"),
+        eta_seconds=status.get("etaSeconds"),
+        saved=(status.get("checkpoint") or {}).get("iteration"),
+    )
 
 
 def poll(run_dirs: Sequence[Path], uid: str) -> dict[str, Any] | None:
