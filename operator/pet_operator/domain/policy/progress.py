@@ -64,13 +64,13 @@ def advance(observed: Observed, now: datetime) -> JobStatus:
 def throttled(old: JobStatus, new: JobStatus, now: datetime) -> tuple[JobStatus, float | None]:
     """The status to write now, and after how many seconds what is held back may be written.
 
-    What a person waits for is written at once, numbers at most once in ten seconds.
+    What a person waits for is written at once, numbers at most once in ten seconds, the first ten after the start.
     """
     if new == old or _urgent(old) != _urgent(new):
         return new, None
     if new.phase != RUNNING and replace(new, nodes=old.nodes) == old:
         return old, None  # pods that become ready one by one are no news
-    last = old.progress.observed_at if old.progress else None
+    last = old.progress.observed_at if old.progress else old.current.started_at
     wait = (last + WRITE_INTERVAL - now).total_seconds() if last is not None else 0.0
     return (new, None) if wait <= 0 else (old, wait)
 
