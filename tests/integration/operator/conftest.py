@@ -1,0 +1,45 @@
+"""Two clusters with an operator: one whose pods train, one whose trainers only play their part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness.cluster import Jobs, Requests, jobs_of
+from harness.stage import Stage, playing
+from testbed.control_plane import ControlPlane
+from testbed.operator import Operator, install
+from testbed.process_node import ProcessNodes
+
+
+@pytest.fixture(scope="package")
+def operator(control_plane: ControlPlane, nodes: ProcessNodes) -> Iterator[Operator]:
+    """The operator of the cluster whose pods train."""
+    install(control_plane)
+    with Operator(control_plane) as running:
+        yield running
+
+
+@pytest.fixture
+def jobs(control_plane: ControlPlane, operator: Operator) -> Iterator[Jobs]:
+    """A namespace for jobs that train."""
+    requests = Requests(control_plane)
+    with jobs_of(control_plane) as jobs:
+        yield jobs
+    assert requests.refused() == []
+
+
+@pytest.fixture(scope="package")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The cluster on which trainings are played."""
+    with playing(tmp_path_factory.mktemp("stage")) as running:
+        yield running
+
+
+@pytest.fixture
+def played(stage: Stage) -> Iterator[Jobs]:
+    """A namespace for jobs whose trainers are stand-ins."""
+    requests = Requests(stage.plane)
+    with jobs_of(stage.plane) as jobs:
+        yield jobs
+    assert requests.refused() == []

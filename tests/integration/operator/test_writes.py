@@ -1,0 +1,57 @@
+"""What a job costs the API server, and what an operator that starts again costs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.cluster import Jobs, Requests, job
+from harness.stage import Stage
+from harness.training import CFG, ROOT
+from testbed.operator import Operator
+from testbed.waiting import wait_for
+
+CONFIG = (ROOT / CFG).read_text()
+STATUS, EVENTS = "patch pettrainingjobs/status", "create events"
+
+
+def counted(requests: Requests, jobs: Jobs) -> Counter[str]:
+    """What was written in the namespace, without events."""
+    writes = requests.writes(jobs.namespace.name)
+    del writes[EVENTS]
+    return writes
+
+
+def test_a_job_of_eight_pods_costs_fourteen_writes(stage: Stage, played: Jobs) -> None:
+    requests = Requests(stage.plane)
+    with Operator(stage.plane):
+        played.apply(job("eight", nodes=8, config=CONFIG))
+        played.reaches("eight", "Running")
+        stage.end(played, "eight")
+        played.reaches("eight", "Succeeded")
+    writes = counted(requests, played)
+    print(f"\nan 8-pod job: {writes.total()} writes {dict(writes)}")
+    assert writes == {"create pods": 8, "create services": 1, "create configmaps": 1, STATUS: 4}
+
+
+def test_an_operator_that_starts_again_on_what_is_settled_writes_nothing(stage: Stage, played: Jobs) -> None:
+    names = ("over", "failed", "invalid", "runs")
+    with Operator(stage.plane) as operator:
+        bad = job("invalid", overrides={"SOLVER.NO_SUCH_KEY": 1})
+        played.apply(*(job(name, nodes=2, config=CONFIG) for name in names if name != "invalid"), bad)
+        for name in ("over", "failed"):
+            played.reaches(name, "Running")
+            stage.end(played, name, {"over": 0, "failed": 78}[name])
+        played.reaches("over", "Succeeded")
+        played.reaches("failed", "Failed")
+        played.reaches("invalid", "Failed")
+        played.reaches("runs", "Running")
+        before = {name: played.get(name) for name in names}
+        wait_for("the last event", lambda: played.events("over")[-1:] and played.events("over")[-1][0] == "Succeeded")
+
+        operator.kill()
+        requests = Requests(stage.plane)
+        operator.start()
+        looks = len(names) + 1  # one at each job, and one at what the launchers of the one that runs answer
+        wait_for("a look at everything", lambda: operator.metric("pet_operator_reconcile_total") >= looks)
+    assert counted(requests, played) == {}
+    assert {name: played.get(name) for name in names} == before
