@@ -9,8 +9,6 @@ from typing import Any
 
 from testbed.control_plane import ControlPlane
 
-_PATH = "/apis/pet.dev/v1/namespaces/default/pettrainingjobs"
-
 
 @dataclass(frozen=True)
 class Cause:
@@ -30,10 +28,11 @@ class Refused(Exception):
 
 
 class JobsApi:
-    """The jobs in the namespace `default`. Every method raises Refused."""
+    """The jobs in one namespace. Every method raises Refused."""
 
-    def __init__(self, control_plane: ControlPlane) -> None:
+    def __init__(self, control_plane: ControlPlane, namespace: str = "default") -> None:
         self._control_plane = control_plane
+        self._path = f"/apis/pet.dev/v1/namespaces/{namespace}/pettrainingjobs"
 
     def create(self, manifest: object, *, dry_run: bool = False) -> dict[str, Any]:
         """Make a job, or only see what would become of it. Unknown fields are refused, as kubectl has it."""
@@ -57,6 +56,6 @@ class JobsApi:
 
     def _request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
-            return self._control_plane.request(method, _PATH + path, body)
+            return self._control_plane.request(method, self._path + path, body)
         except urllib.error.HTTPError as error:
             raise Refused(json.load(error)) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.crd import FILE
 from testbed.control_plane import ControlPlane
 from testbed.kubectl import Kubectl
 from testbed.process_node import NodeSpec, ProcessNodes, checkout_image
@@ -22,6 +24,14 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 def kubectl(control_plane: ControlPlane) -> Kubectl:
     """kubectl as the cluster's administrator."""
     return Kubectl(control_plane)
+
+
+@pytest.fixture(scope="session")
+def applied(kubectl: Kubectl) -> subprocess.CompletedProcess[str]:
+    """What `kubectl apply` of the definition said, once the API server serves the kind."""
+    result = kubectl("apply", "-f", str(FILE))
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(FILE))
+    return result
 
 
 @pytest.fixture(scope="session")

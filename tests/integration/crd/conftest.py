@@ -1,22 +1,12 @@
-"""The CustomResourceDefinition on the control plane, and two clients of it: kubectl and plain requests."""
+"""A client of the CustomResourceDefinition by plain requests."""
 
 from __future__ import annotations
 
 import subprocess
 
 import pytest
-from harness.crd import FILE
 from harness.jobs_api import JobsApi
 from testbed.control_plane import ControlPlane
-from testbed.kubectl import Kubectl
-
-
-@pytest.fixture(scope="session")
-def applied(kubectl: Kubectl) -> subprocess.CompletedProcess[str]:
-    """What `kubectl apply` of the definition said, once the API server serves the kind."""
-    result = kubectl("apply", "-f", str(FILE))
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(FILE))
-    return result
 
 
 @pytest.fixture(scope="session")
