@@ -10,13 +10,13 @@ from typing import Any
 
 from harness.jobs import manifest
 from harness.timeless import NOON
-
 from pet.config.job import PetTrainingJob, read_job
 from pet.runfiles.exits import ExitCode
 from pet_operator.domain.codec import decode, encode, write_time
 from pet_operator.domain.constants import CONTAINER, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_NODE_INDEX
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Decision, Observed, Site, Validation
+from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import Condition, JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view
 
@@ -138,7 +138,7 @@ def answer(age: float = 0.0, *, ranks: int = 1, stepped: bool = True, **fields: 
     """What a launcher tells that does not hold rank 0; `leading` makes one that does."""
     each = [{"rank": rank, "lastStepAgeSeconds": 0.1 if stepped else None} for rank in range(ranks)]
     plain = {"schema": 1, "uid": UID, "attempt": 1, "restarts": 0, "state": "training", "iteration": None}
-    return TrainerView(status=plain | {"ranks": each} | fields, age=age)
+    return TrainerView(status=decode(LauncherStatus, plain | {"ranks": each} | fields), age=age)
 
 
 def leading(iteration: int = 10, age: float = 0.0, **fields: Any) -> TrainerView:

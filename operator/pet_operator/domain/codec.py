@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,8 +28,9 @@ def encode(value: Any) -> Any:
 
 
 def decode(form: type[T], data: Any) -> T:
-    """A dataclass from JSON. Fields that are absent, unknown or of another type than declared fall to their defaults:
-    what an older or newer operator wrote must never stop this one."""
+    """A dataclass from JSON. Fields that are absent, unknown or of another type than declared fall to their defaults,
+    and so do numbers that the API server would not take: what an older or newer operator wrote, or a pod told, must
+    never stop this one."""
     values = {}
     content = data if isinstance(data, Mapping) else {}
     for name, (key, declared) in _fields(cast(Any, form)).items():
@@ -53,7 +55,7 @@ def read_time(text: object) -> datetime | None:
     """A time as Kubernetes writes it, None if it is none."""
     try:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -76,9 +78,14 @@ def _fit(declared: Any, value: Any) -> Any:
         entries = value if isinstance(value, list) else ()
         return tuple(fitted for entry in entries if (fitted := _fit(arguments[0], entry)) is not None)
     if origin is not None and issubclass(origin, Mapping):
-        return dict(value) if isinstance(value, Mapping) else None
+        pairs = value.items() if isinstance(value, Mapping) else ()
+        return {str(key): fitted for key, entry in pairs if (fitted := _fit(arguments[1], entry)) is not None}
     if dataclasses.is_dataclass(declared):
         return decode(declared, value) if isinstance(value, Mapping) else None  # type: ignore[arg-type]
-    if declared is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value if type(value) is declared else None
+    if declared is float and type(value) in (int, float):
+        return float(value) if abs(value) <= sys.float_info.max else None  # neither infinite nor NaN
+    if type(value) is not declared:
+        return None
+    if declared is int:
+        return value if -(2**63) <= value < 2**63 else None
+    return value.encode(errors="replace").decode() if declared is str else value  # no half of a surrogate pair

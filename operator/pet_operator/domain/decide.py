@@ -7,12 +7,12 @@ is simply made again.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pet_operator.domain import manifests
 from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
-from pet_operator.domain.numbers import newest_checkpoint, staled
+from pet_operator.domain.numbers import ended, newest_checkpoint, staled
 from pet_operator.domain.policy import clean, predecessor, restart
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end, describe
@@ -100,12 +100,14 @@ def _begun(observed: Observed, status: JobStatus, now: datetime) -> JobStatus:
 
 def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
     status, spec = observed.status, observed.job.spec
-    if not end.settled and end.since is not None and (left := end.since + ROOT_WAIT - now) > timedelta():
-        return _decision(observed, status, now, wait=left.total_seconds())
-    reports = [pod.exit.report for pod in observed.current if pod.exit is not None and pod.exit.report is not None]
-    for report in reports:
-        status = replace(status, checkpoint=newest_checkpoint(status.checkpoint, report.get("checkpoint"), now))
-    left_in_place = [report["restartsLeft"] for report in reports if report.get("restartsLeft") is not None]
+    if not end.settled and end.since is not None and abs(now - end.since) < ROOT_WAIT:  # more is another clock
+        return _decision(observed, status, now, wait=(end.since + ROOT_WAIT - now).total_seconds())
+    reports = [pod.report for pod in observed.current if pod.report is not None]
+    status = restart.restarted_in_place(status, max((report.restart for report in reports), default=0))
+    saved = [report.checkpoint for report in reports if report.checkpoint is not None]
+    newest = max(saved, key=lambda checkpoint: checkpoint.iteration or 0, default=None)
+    status = replace(status, checkpoint=newest_checkpoint(status.checkpoint, newest, now))
+    left_in_place = [report.restarts_left for report in reports if report.restarts_left is not None]
     granted = restart.restarts_left(status, spec.restart, now)
     in_place = max(0, granted - min(left_in_place)) if left_in_place else None
     result = restart.outcome(status, end.cause, in_place, spec.restart, now)
@@ -128,7 +130,8 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
         attempts=(*status.attempts[:-1], record),
     )
     if not result.restart:
-        return _decision(observed, replace(status, phase=FAILED, completion_time=now, nodes=Nodes(spec.nodes, 0)), now)
+        status = replace(ended(status), phase=FAILED, completion_time=now, nodes=Nodes(spec.nodes, 0))
+        return _decision(observed, status, now)
     status = replace(staled(status), restarts=status.restarts + 1, rank0_pod="")
     return _decision(observed, _begun(observed, status, now), now)
 

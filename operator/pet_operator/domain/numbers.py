@@ -5,34 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeGuard
 
-from pet_operator.domain.codec import read_time
+from pet_operator.domain.launcher import Numbers, SavedCheckpoint
 from pet_operator.domain.status import CheckpointStatus, Display, JobStatus, Progress
 
 _METRICS = 16
+_CENTURY = 100 * 365 * 86400.0  # seconds
 
 
-def update(progress: Progress, told: Mapping[str, Any], at: datetime) -> Progress:
-    """The progress with the numbers of an answer or of a termination message, as seen at this moment; what it does
-    not tell stays. The moment changes only where a number does."""
-    iteration, total = told.get("iteration"), told.get("maxIterations")
-    losses, metrics = told.get("losses") or {}, told.get("metrics") or {}
-    eta = told.get("etaSeconds")
+def update(progress: Progress, told: Numbers, metrics: Mapping[str, float], now: datetime) -> Progress:
+    """The progress with what a launcher tells; what it does not tell stays. `observed_at` changes only where something
+    else does, so that it is also the time of the newest write of numbers."""
+    iteration = told.iteration if told.iteration is not None else progress.iteration
+    total = told.max_iterations if told.max_iterations is not None else progress.max_iterations
     new = Progress(
-        iteration=iteration if iteration is not None else progress.iteration,
-        max_iterations=total if total is not None else progress.max_iterations,
+        iteration=iteration,
+        max_iterations=total,
         percent=100 * iteration // total if iteration is not None and total else progress.percent,
-        epoch=told.get("epoch"),
-        loss=losses.get("total", progress.loss),
-        learning_rate=told.get("learningRate", progress.learning_rate),
-        samples_per_second=told.get("samplesPerSecond"),
-        eta_seconds=round(eta) if eta is not None else None,
+        epoch=told.epoch,
+        loss=told.losses.get("total", progress.loss),
+        learning_rate=told.learning_rate if told.learning_rate is not None else progress.learning_rate,
+        samples_per_second=told.samples_per_second,
+        eta_seconds=round(told.eta_seconds) if _is_duration(told.eta_seconds) else None,
         observed_at=progress.observed_at,
-        metrics={name: f"{value:.6g}" for name, value in list(metrics.items())[:_METRICS] if value is not None}
-        or progress.metrics,
+        metrics={name: f"{value:.6g}" for name, value in list(metrics.items())[:_METRICS]} or progress.metrics,
     )
-    return new if new == replace(progress, stale=False) else replace(new, observed_at=at)
+    return new if new == replace(progress, stale=False) else replace(new, observed_at=now)
 
 
 def staled(status: JobStatus) -> JobStatus:
@@ -44,35 +43,45 @@ def staled(status: JobStatus) -> JobStatus:
 
 
 def newest_checkpoint(
-    known: CheckpointStatus | None, told: Mapping[str, Any] | None, now: datetime
+    known: CheckpointStatus | None, told: SavedCheckpoint | None, now: datetime
 ) -> CheckpointStatus | None:
     """The newest checkpoint. Its time is computed once, from its age: it would flicker otherwise."""
-    if not told:
+    if told is None:
         return known
-    same = known is not None and (known.iteration, known.file) == (told.get("iteration"), told.get("file"))
-    saved_at = known.saved_at if same and known is not None else None
-    if saved_at is None:
-        age = told.get("ageSeconds")
-        saved_at = now - timedelta(seconds=age) if age is not None else read_time(told.get("savedAt"))
-    return CheckpointStatus(
-        told.get("iteration"), told.get("file") or "", told.get("bytes"), saved_at, told.get("verified")
+    if known is not None and (known.iteration, known.file) == (told.iteration, told.file):
+        saved_at = known.saved_at
+    elif _is_duration(told.age_seconds):
+        saved_at = now - timedelta(seconds=told.age_seconds)
+    else:
+        saved_at = told.saved_at
+    return CheckpointStatus(told.iteration, told.file, told.bytes, saved_at, told.verified)
+
+
+def step(progress: Progress, of: str) -> str:
+    """`10/200` for `/`; only `10` where the length is not told."""
+    return (
+        str(progress.iteration)
+        if progress.max_iterations is None
+        else f"{progress.iteration}{of}{progress.max_iterations}"
     )
 
 
 def display(progress: Progress) -> Display:
     """The texts of the table. What is no longer fed begins with ~."""
     mark = "~" if progress.stale else ""
-    step = f"{progress.iteration}/{progress.max_iterations}" if progress.iteration is not None else ""
     return Display(
-        step=mark + step if step else "",
+        step=mark + step(progress, "/") if progress.iteration is not None else "",
         eta=mark + duration(progress.eta_seconds) if progress.eta_seconds is not None else "",
         loss=f"{mark}{progress.loss:.4g}" if progress.loss is not None else "",
     )
 
 
-def final_display(progress: Progress) -> Display:
-    """The table of a job that is over: how far it came, nothing that is still expected."""
-    return replace(display(replace(progress, stale=False)), eta="")
+def ended(status: JobStatus) -> JobStatus:
+    """Its numbers are the last ones: how far the job came, and nothing that is still expected."""
+    if status.progress is None:
+        return status
+    progress = replace(status.progress, stale=False, eta_seconds=None)
+    return replace(status, progress=progress, display=display(progress))
 
 
 def duration(seconds: int) -> str:
@@ -83,3 +92,8 @@ def duration(seconds: int) -> str:
     if hours:
         return f"{hours}h{minutes % 60}m"
     return f"{minutes}m" if minutes else f"{seconds}s"
+
+
+def _is_duration(seconds: float | None) -> TypeGuard[float]:
+    """Told, and no more than a date can be computed from."""
+    return seconds is not None and 0 <= seconds < _CENTURY

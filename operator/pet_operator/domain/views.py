@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pet_operator.domain.codec import read_time
+from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.constants import CONTAINER, LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_NODE_INDEX
+from pet_operator.domain.launcher import LauncherReport, LauncherStatus
 
 Manifest = Mapping[str, Any]
 
@@ -21,12 +22,12 @@ _DISRUPTIONS = ("DisruptionTarget", "TerminationTarget")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodExit:
-    """How the trainer's container ended. `report` is the launcher's termination message, None if there is none."""
+    """How the trainer's container ended. `report` is the launcher's termination message, None if it left none."""
 
     code: int
     reason: str
     finished_at: datetime | None
-    report: Mapping[str, Any] | None
+    report: LauncherReport | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,11 @@ class PodView:
         return self.phase in ("Succeeded", "Failed")
 
     @property
+    def report(self) -> LauncherReport | None:
+        """What its launcher told at its end."""
+        return self.exit.report if self.exit is not None else None
+
+    @property
     def running(self) -> bool:
         """Whether a launcher may answer in it."""
         return self.phase == "Running" and bool(self.ip)
@@ -70,9 +76,9 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerView:
-    """The newest answer of one launcher's `/status`, and how old it is in seconds."""
+    """The newest answer of one launcher, and how old it is in seconds: None and since it is asked before the first."""
 
-    status: Mapping[str, Any]
+    status: LauncherStatus | None
     age: float
 
 
@@ -112,6 +118,8 @@ def service_view(service: Manifest) -> ServiceView:
 
 
 def _awaited(status: Manifest, conditions: Mapping[str, Manifest]) -> tuple[str, str] | None:
+    if status.get("phase", "Pending") != "Pending":
+        return None  # a sidecar that has trouble beside running ranks keeps nobody from running
     scheduled = conditions.get("PodScheduled")
     if scheduled is not None and scheduled.get("status") == "False":
         return scheduled.get("reason") or "Unschedulable", scheduled.get("message") or ""
@@ -135,13 +143,13 @@ def _exit(status: Manifest) -> PodExit | None:
     return None
 
 
-def _report(text: str) -> Mapping[str, Any] | None:
+def _report(text: str) -> LauncherReport | None:
     """The launcher's message. Anything else there (a log's tail, another program's words) is no report."""
     try:
         report = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter by thousands of opening brackets
         return None
-    return report if isinstance(report, dict) and report.get("schema") == 1 else None
+    return decode(LauncherReport, report) if isinstance(report, dict) and report.get("schema") == 1 else None
 
 
 def _containers(status: Manifest) -> Iterator[Manifest]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pet_operator.domain.codec import decode
 from pet_operator.domain.constants import LABEL_JOB
 from pet_operator.domain.decision import Observed, Site
+from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view, service_view
 from pet_operator.runtime.ports import Clock, Key, Manifest
@@ -17,9 +18,9 @@ from pet_operator.runtime.validation import Validator
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A launcher's newest `/status`, empty before the first, and when it came on the monotonic clock."""
+    """A launcher's newest `/status`, and when it came on the monotonic clock; before the first, when it was asked."""
 
-    status: Manifest
+    status: LauncherStatus | None
     at: float
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from pet_operator.domain.codec import decode
+from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.policy.progress import STALE_SECONDS
 from pet_operator.domain.views import PodView
 from pet_operator.runtime.cache import Answer, Cache
-from pet_operator.runtime.ports import Clock, Key, Manifest, TrainerClient
+from pet_operator.runtime.ports import Clock, Key, TrainerClient
 
 _AT_ONCE = 64
 
@@ -46,25 +48,31 @@ class Poller:
         await asyncio.gather(*(self._ask(key, pod, port) for key, pod, port in asked.values()))
 
     async def _ask(self, key: Key, pod: PodView, port: int) -> None:
-        known = self._cache.answers.setdefault(pod.uid, Answer({}, self._clock.monotonic()))
+        known = self._cache.answers.setdefault(pod.uid, Answer(None, self._clock.monotonic()))
         async with self._slots:
-            try:
-                status = await self._client.status(pod.ip, port)
-            except (OSError, TimeoutError, ValueError):
-                if self._clock.monotonic() - known.at > STALE_SECONDS:
-                    self._changed(key)
-                return
-        # Addresses are used again: another pod may answer at this one by now.
-        if (status.get("uid"), status.get("attempt")) != (pod.job_uid, pod.attempt):
-            return
-        self._cache.answers[pod.uid] = Answer(status, self._clock.monotonic())
-        if _shown(status) != _shown(known.status):
+            status = await self._told(pod, port)
+        now = self._clock.monotonic()
+        stale = now - known.at > STALE_SECONDS
+        if status is not None:
+            self._cache.answers[pod.uid] = Answer(status, now)
+        if stale or (status is not None and _shown(status) != _shown(known.status)):
             self._changed(key)
 
+    async def _told(self, pod: PodView, port: int) -> LauncherStatus | None:
+        """What the pod's launcher answers; None if it does not."""
+        try:
+            status = decode(LauncherStatus, await self._client.status(pod.ip, port))
+        except (OSError, TimeoutError, ValueError):
+            return None
+        # Addresses are used again: another pod may answer at this one by now.
+        return status if (status.uid, status.attempt) == (pod.job_uid, pod.attempt) else None
 
-def _shown(status: Manifest) -> tuple[object, ...]:
-    """What the job's status is made of."""
-    names = ("state", "iteration", "maxIterations", "restarts", "losses", "metrics", "resumedFrom")
-    stepped = sum(rank.get("lastStepAgeSeconds") is not None for rank in status.get("ranks") or ())
-    checkpoint = status.get("checkpoint") or {}
-    return (*(status.get(name) for name in names), checkpoint.get("file"), checkpoint.get("iteration"), stepped)
+
+def _shown(status: LauncherStatus | None) -> tuple[object, ...]:
+    """What the job's status is made of, and of that what does not change with everything else."""
+    if status is None:
+        return ()
+    saved = status.checkpoint
+    numbers = (status.iteration, status.max_iterations, status.resumed_from, status.losses, status.metrics)
+    checkpoint = (saved.file, saved.iteration, saved.verified) if saved is not None else ()
+    return (status.state, status.restarts, status.stepped, *numbers, *checkpoint)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from pet.runfiles.exits import ExitCode, classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView
 
@@ -58,27 +57,26 @@ def describe(failure: Failure) -> str:
 
 
 def _failure(pod: PodView) -> Failure:
-    report = pod.exit.report if pod.exit is not None else None
-    class_, type_, message = _account(pod, report)
-    report = report or {}
+    class_, type_, message = _account(pod)
+    report = pod.report or LauncherReport()
     return Failure(
         class_=class_,
         type=type_,
         message=message,
         exit_code=pod.exit.code if pod.exit is not None else None,
-        rank=_whole(report.get("rank")),
+        rank=report.rank,
         pod=pod.name,
         node_index=pod.node_index,
         node=pod.node,
-        iteration=_whole(report.get("iteration")),
-        traceback=str(report.get("traceback") or ""),
+        iteration=report.iteration,
+        traceback=report.traceback,
     )
 
 
-def _account(pod: PodView, report: Mapping[str, Any] | None) -> tuple[str, str, str]:
+def _account(pod: PodView) -> tuple[str, str, str]:
     """Class, type and message: by the launcher's report, else by what Kubernetes saw."""
-    if report is not None:
-        return str(report.get("class") or ""), str(report.get("type") or ""), str(report.get("message") or "")
+    if pod.report is not None and pod.report.class_:
+        return pod.report.class_, pod.report.type, pod.report.message
     if pod.exit is not None and pod.exit.reason == "OOMKilled":
         return OUT_OF_MEMORY, "OOMKilled", "the container ran out of memory"
     if pod.disrupted or pod.terminating:
@@ -117,7 +115,3 @@ def _order(failure: Failure) -> int:
 
 def _order_of(class_: str) -> int:
     return _FOLLOWS.index(class_) if class_ in _FOLLOWS else -1
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

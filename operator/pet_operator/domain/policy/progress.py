@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.numbers import display, newest_checkpoint, staled, update
+from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.numbers import display, newest_checkpoint, staled, step, update
+from pet_operator.domain.policy.restart import restarted_in_place
 from pet_operator.domain.status import RUNNING, STARTING, JobStatus, Nodes, Progress
-from pet_operator.domain.views import PodView, TrainerView
+from pet_operator.domain.views import PodView
 
 STALE_SECONDS = 30.0
 WRITE_INTERVAL = timedelta(seconds=10)
@@ -19,10 +22,10 @@ _ACTIVITIES = {"saving": "Saving", "evaluating": "Evaluating", "stopping": "Stop
 
 @dataclass(frozen=True)
 class Reading:
-    """What the launchers of one attempt tell together. `leader` is the answer of the one that holds rank 0."""
+    """What the launchers of one attempt tell together. `leader` is the newest answer of one that holds rank 0, and the
+    pod of that launcher."""
 
-    leader: TrainerView | None
-    leader_pod: PodView | None
+    leader: tuple[PodView, LauncherStatus] | None
     known: bool  # all launchers have answered, and lately
     stepped: int  # ranks that have made a step
     restarts: int  # in place, in this attempt
@@ -30,35 +33,35 @@ class Reading:
 
 def read(observed: Observed) -> Reading:
     """Put the answers together."""
-    answers = [(pod, observed.trainers[pod.uid]) for pod in observed.current if pod.uid in observed.trainers]
-    leader_pod, leader = next(
-        ((pod, view) for pod, view in answers if view.status.get("iteration") is not None), (None, None)
-    )
-    fresh = [view for _, view in answers if view.status and view.age <= STALE_SECONDS]
-    ranks = [rank for view in fresh for rank in view.status.get("ranks") or ()]
+    views = [(pod, observed.trainers[pod.uid]) for pod in observed.current if pod.uid in observed.trainers]
+    answers = [(pod, view.status, view.age) for pod, view in views if view.status is not None]
+    leaders = [(age, pod, status) for pod, status, age in answers if status.iteration is not None]
+    fresh = [status for _, status, age in answers if age <= STALE_SECONDS]
     return Reading(
-        leader=leader,
-        leader_pod=leader_pod,
+        leader=min(leaders, key=itemgetter(0))[1:] if leaders else None,
         known=len(fresh) == observed.job.spec.nodes,
-        stepped=sum(rank.get("lastStepAgeSeconds") is not None for rank in ranks),
-        restarts=max((int(view.status.get("restarts") or 0) for _, view in answers), default=0),
+        stepped=sum(status.stepped for status in fresh),
+        restarts=max((status.restarts for _, status, _ in answers), default=0),
     )
 
 
 def advance(observed: Observed, now: datetime) -> JobStatus:
     """The status of a job whose attempt goes on: phase, progress, newest checkpoint, restarts in place."""
-    status, reading = observed.status, read(observed)
-    in_place = max(0, reading.restarts - status.current.restarts)
-    if in_place:
-        record = replace(status.current, restarts=reading.restarts)
-        status = replace(status, restarts=status.restarts + in_place, attempts=(*status.attempts[:-1], record))
+    reading = read(observed)
+    status = restarted_in_place(observed.status, reading.restarts)
     ready = sum(pod.ready for pod in observed.current)
     status = replace(status, nodes=Nodes(observed.job.spec.nodes, ready))
-    if reading.leader is not None and reading.leader_pod is not None:
-        status = _told(status, reading.leader, reading.leader_pod, now)
-    if reading.leader is not None and reading.leader.age > STALE_SECONDS:
+    if reading.leader is not None:
+        status = _told(status, *reading.leader, now)
+    if _silent(observed, status.rank0_pod):
         status = staled(status)
     return _in_phase(observed, reading, status)
+
+
+def _silent(observed: Observed, rank0_pod: str) -> bool:
+    """Whether the launcher that the numbers come from has told nothing for long, be it since it was asked first."""
+    views = (observed.trainers.get(pod.uid) for pod in observed.current if pod.name == rank0_pod)
+    return any(view is not None and view.age > STALE_SECONDS for view in views)
 
 
 def throttled(old: JobStatus, new: JobStatus, now: datetime) -> tuple[JobStatus, float | None]:
@@ -88,31 +91,34 @@ def _in_phase(observed: Observed, reading: Reading, status: JobStatus) -> JobSta
             return _is(status, STARTING, reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet")
     world_size = observed.job.spec.world_size
     if not (reading.stepped >= world_size if reading.known else status.phase == RUNNING):
-        again = f"; started again in place {reading.restarts} times in this attempt" if reading.restarts else ""
         ranks = f"{world_size} rank{'s' if world_size > 1 else ''}"
+        again = _again(status.current.restarts)
         return _is(status, STARTING, "AwaitingFirstStep", f"waiting for the first step of {ranks}{again}")
-    if reading.leader is None:
+    if reading.leader is None or status.progress is None:
         return status
-    progress = status.progress or Progress()
-    activity = _ACTIVITIES.get(str(reading.leader.status.get("state")), "Training")
-    return _is(status, RUNNING, activity, f"iteration {progress.iteration} of {progress.max_iterations}")
+    activity = _ACTIVITIES.get(reading.leader[1].state, "Training")
+    return _is(status, RUNNING, activity, f"iteration {step(status.progress, ' of ')}")
+
+
+def _again(restarts: int) -> str:
+    times = "once" if restarts == 1 else f"{restarts} times"
+    return f"; started again in place {times} in this attempt" if restarts else ""
 
 
 def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
     return replace(status, phase=phase, reason=reason, message=message)
 
 
-def _told(status: JobStatus, leader: TrainerView, pod: PodView, now: datetime) -> JobStatus:
-    told = leader.status
-    progress = update(status.progress or Progress(), told, now - timedelta(seconds=leader.age))
+def _told(status: JobStatus, pod: PodView, told: LauncherStatus, now: datetime) -> JobStatus:
+    progress = update(status.progress or Progress(), told, told.metrics, now)
     record = status.current
-    if record.from_iteration is None and told.get("resumedFrom") is not None:
-        record = replace(record, from_iteration=told["resumedFrom"])
+    if record.from_iteration is None:
+        record = replace(record, from_iteration=told.resumed_from)
     return replace(
         status,
         rank0_pod=pod.name,
         progress=progress,
         display=display(progress),
-        checkpoint=newest_checkpoint(status.checkpoint, told.get("checkpoint"), now),
+        checkpoint=newest_checkpoint(status.checkpoint, told.checkpoint, now),
         attempts=(*status.attempts[:-1], record),
     )

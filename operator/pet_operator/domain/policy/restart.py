@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pet.config.job import Restart
@@ -51,6 +51,15 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
         budget = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
         return Outcome(False, EXHAUSTED, f"{budget}; {text}", recent)
     return Outcome(True, cause.class_, text, (*recent, *[now] * (used + 1)))
+
+
+def restarted_in_place(status: JobStatus, times: int) -> JobStatus:
+    """With the restarts in place that were not counted yet; a launcher tells how many there were in its attempt."""
+    new = times - status.current.restarts
+    if new <= 0:
+        return status
+    record = replace(status.current, restarts=times)
+    return replace(status, restarts=status.restarts + new, attempts=(*status.attempts[:-1], record))
 
 
 def restarts_left(status: JobStatus, limits: Restart, now: datetime) -> int:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.numbers import final_display, newest_checkpoint, update
+from pet_operator.domain.launcher import LauncherReport
+from pet_operator.domain.numbers import ended, newest_checkpoint, update
+from pet_operator.domain.policy.restart import restarted_in_place
 from pet_operator.domain.status import SUCCEEDED, JobStatus, Nodes, Progress
 from pet_operator.domain.views import PodView
 
@@ -21,7 +23,10 @@ def succeeded(observed: Observed) -> bool:
 
 def success(observed: Observed, now: datetime) -> JobStatus:
     """The last status, with the numbers of the launcher that held rank 0."""
-    status = _with_numbers(observed, now)
+    reports = [(pod, pod.report) for pod in observed.current if pod.report is not None]
+    status = restarted_in_place(observed.status, max((report.restart for _, report in reports), default=0))
+    leaders = [(pod, report) for pod, report in reports if report.iteration is not None]
+    status = ended(_with_numbers(status, *leaders[0], now) if leaders else _finished(status, "all ranks finished"))
     reached = status.progress.iteration if status.progress else None
     record = replace(status.current, ended_at=now, to_iteration=reached, reason=SUCCEEDED, exit_code=0)
     return replace(
@@ -34,29 +39,22 @@ def success(observed: Observed, now: datetime) -> JobStatus:
     )
 
 
-def _with_numbers(observed: Observed, now: datetime) -> JobStatus:
-    status = observed.status
-    pod = next((pod for pod in observed.current if _iteration(pod) is not None), None)
-    report = pod.exit.report if pod is not None and pod.exit is not None else None
-    if pod is None or report is None:
-        return replace(status, reason="AllRanksFinished", message="all ranks finished")
-    told = {**(report.get("progress") or {}), "iteration": report["iteration"], "metrics": report.get("metrics")}
-    progress = update(replace(status.progress or Progress(), stale=False), told, now)
-    before = told.get("resumedFrom") is not None and told["resumedFrom"] == progress.max_iterations
-    message = f"all ranks finished at iteration {progress.iteration}"
-    if before:
-        message = f"the newest checkpoint was already at the last iteration, {progress.iteration}: nothing was trained"
-    return replace(
+def _with_numbers(status: JobStatus, pod: PodView, report: LauncherReport, now: datetime) -> JobStatus:
+    told = replace(report.progress, iteration=report.iteration)
+    progress = update(status.progress or Progress(), told, report.metrics, now)
+    status = replace(
         status,
-        reason=COMPLETE_BEFORE if before else "AllRanksFinished",
-        message=message,
         rank0_pod=pod.name,
-        progress=replace(progress, eta_seconds=None),
-        display=final_display(progress),
-        checkpoint=newest_checkpoint(status.checkpoint, report.get("checkpoint"), now),
+        progress=progress,
+        checkpoint=newest_checkpoint(status.checkpoint, report.checkpoint, now),
     )
+    total, resumed_from = progress.max_iterations, told.resumed_from
+    # Where this job itself has trained and then began again, the last start may find nothing to do either.
+    if status.restarts == 0 and total is not None and resumed_from is not None and resumed_from >= total:
+        words = f"the newest checkpoint was already at the last iteration, {resumed_from}: nothing was trained"
+        return _finished(status, words, COMPLETE_BEFORE)
+    return _finished(status, f"all ranks finished at iteration {progress.iteration}")
 
 
-def _iteration(pod: PodView) -> int | None:
-    report = pod.exit.report if pod.exit is not None else None
-    return report.get("iteration") if report is not None else None
+def _finished(status: JobStatus, message: str, reason: str = "AllRanksFinished") -> JobStatus:
+    return replace(status, reason=reason, message=message)

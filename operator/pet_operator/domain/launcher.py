@@ -1,0 +1,79 @@
+"""What launchers tell, in `/status` and in their termination message (`crds/status.schema.json`).
+
+A field that is absent, null or of another type counts as not told: anything may run in a pod, and no answer of it may
+stop the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCheckpoint:
+    """A checkpoint. `/status` tells its age in seconds, a termination message when it was saved."""
+
+    iteration: int | None = None
+    file: str = ""
+    bytes: int | None = None
+    age_seconds: float | None = None
+    saved_at: datetime | None = None
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """How far the job is; nothing of it in a launcher that does not hold rank 0."""
+
+    iteration: int | None = None
+    max_iterations: int | None = None
+    epoch: int | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    learning_rate: float | None = None
+    samples_per_second: float | None = None
+    eta_seconds: float | None = None
+    resumed_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankStatus:
+    """One rank of the launcher's node; no age before its first step."""
+
+    last_step_age_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherStatus(Numbers):
+    """The document at `/status`."""
+
+    uid: str = ""
+    attempt: int | None = None
+    restarts: int = 0  # in place, in this attempt
+    state: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: SavedCheckpoint | None = None
+    ranks: tuple[RankStatus, ...] = ()
+
+    @property
+    def stepped(self) -> int:
+        """How many ranks of the node have made a step."""
+        return sum(rank.last_step_age_seconds is not None for rank in self.ranks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherReport:
+    """The termination message. `restarts_left`: starts in place that the launcher would still have granted."""
+
+    class_: str = ""
+    type: str = ""
+    message: str = ""
+    traceback: str = ""
+    rank: int | None = None
+    iteration: int | None = None
+    restart: int = 0
+    restarts_left: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: SavedCheckpoint | None = None
+    progress: Numbers = Numbers()
