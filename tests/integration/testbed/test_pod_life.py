@@ -171,6 +171,17 @@ def test_a_pod_that_is_removed_by_force_leaves_nothing(pods: Pods) -> None:
     wait_for("the end of its folder", lambda: not folder.exists())
 
 
+def test_a_namesake_may_follow_a_pod_that_was_removed_by_force(pods: Pods) -> None:
+    running = pods.start(pod("p", DEAF), says="ready")
+    pods.delete("p", grace=0)
+    over = pods.run(pod("p", "echo another"))
+    assert pods.nodes.log(over) == "another\n"
+    assert over["status"]["podIP"] != running["status"]["podIP"]
+    wait_for("the end of the first one's process", lambda: not alive(pid(running)))
+    wait_for("the end of its folder", lambda: not pods.folder(running).exists())
+    assert over == pods.namespace.get("pods", "p")
+
+
 def test_what_outlives_the_first_process_is_killed_when_that_ends(pods: Pods) -> None:
     running = pods.start(pod("p", FAMILY + "until [ -e $HOME/go ]; do sleep 0.02; done"), says="ready")
     processes = family(running)

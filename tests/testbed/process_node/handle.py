@@ -80,7 +80,11 @@ class ProcessNodes:
         settings.save(self._settings)
         settings.ready_file.unlink(missing_ok=True)
         self.server.start()
-        self.server.wait_until(lambda: settings.ready_file.exists() and self._ready())
+        try:
+            self.server.wait_until(lambda: settings.ready_file.exists() and self._ready())
+        except BaseException:  # Ctrl-C too: nobody will call `stop`
+            self.server.stop()
+            raise
 
     def stop(self) -> None:
         """End it and the processes of its pods, and take its nodes out of the cluster.

@@ -159,16 +159,26 @@ class Pod:
     async def _report(self) -> None:
         """Write the status if there is something new in it. Raises _Gone."""
         status = self._status.manifest()
-        if status == self._reported:
-            return
         body: dict[str, Any] = {"metadata": {"uid": self._uid}, "status": status}
+        while self._reported != status:
+            try:
+                self._manifest = await self._host.api.patch(f"{self._path}/status", body)
+                self._reported = status
+            except ApiError as error:
+                if not await self._is_there():
+                    raise _Gone from error
+                if error.code != 409:  # else somebody wrote at the same moment
+                    raise
+
+    async def _is_there(self) -> bool:
+        """Whether the object is still this one, not a namesake."""
         try:
-            self._manifest = await self._host.api.patch(f"{self._path}/status", body)
+            found = await self._host.api.get(self._path)
         except ApiError as error:
-            if error.code in (404, 409):  # 409: a namesake
-                raise _Gone from error
-            raise
-        self._reported = status
+            if error.code != 404:
+                raise
+            return False
+        return bool(found["metadata"]["uid"] == self._uid)
 
 
 async def _either(task: asyncio.Task[int], other: Coroutine[Any, Any, object]) -> None:
