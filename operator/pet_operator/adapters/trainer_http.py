@@ -32,9 +32,21 @@ class TrainerHttp:
         try:
             async with self._session.get(f"http://{host}:{port}/status") as response:
                 response.raise_for_status()
-                document = json.loads(await response.content.read(_LARGEST_BYTES))
+                document = json.loads(await _body(response))
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error
+        except RecursionError as error:
+            raise ValueError(f"{host}:{port} answered with nothing but brackets") from error
         if not isinstance(document, dict) or document.get("schema") != 1:
             raise ValueError(f"{host}:{port} answered with something that is no status of schema 1")
         return document
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """All of it, in as many pieces as it comes; no pod may fill the operator's memory."""
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _LARGEST_BYTES:
+            raise ValueError(f"{response.url} answered with more than {_LARGEST_BYTES} bytes")
+    return body
