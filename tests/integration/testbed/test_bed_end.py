@@ -78,7 +78,8 @@ def test_a_bed_that_is_stopped_or_killed_leaves_no_process(tmp_path: Path, numbe
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True) as bed:
         assert bed.stdout is not None
         url = urlsplit(bed.stdout.readline().strip())
-        assert len(marked(tmp_path)) == 11  # itself, four servers, the process node, a shim, a shell, three sleepers
+        # Itself, four servers, the process node, a shim, a shell, three sleepers.
+        wait_for("the whole bed", lambda: len(marked(tmp_path)) == 11)
         bed.send_signal(number)
         bed.wait()
     if number == signal.SIGINT:
