@@ -108,7 +108,7 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
     newest = max(saved, key=lambda checkpoint: checkpoint.iteration or 0, default=None)
     status = replace(status, checkpoint=newest_checkpoint(status.checkpoint, newest, now))
     left_in_place = [report.restarts_left for report in reports if report.restarts_left is not None]
-    granted = restart.restarts_left(status, spec.restart, now)
+    granted = restart.restarts_left(status, spec.restart)
     in_place = max(0, granted - min(left_in_place)) if left_in_place else None
     result = restart.outcome(status, end.cause, in_place, spec.restart, now)
     record = replace(
@@ -148,7 +148,7 @@ def _make(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, advance(observed, now), now, _service(observed))
     if observed.refused:
         status = replace(status, reason="CreateRefused", message=observed.refused)
-    left = restart.restarts_left(status, job.spec.restart, now)
+    left = restart.restarts_left(status, job.spec.restart)
     script = observed.validation.script
     pods = (manifests.pod(job, observed.site, script, status.attempt, index, left) for index in missing)
     return _decision(observed, status, now, (*_service(observed), *manifests.shared(job, script), *pods))

@@ -28,7 +28,7 @@ def transitions(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
     if new.phase == FAILED:
         return (Event(new.reason, new.message, warning=True),)
     if new.phase == RUNNING and old.phase != RUNNING:
-        return (Event("Running", f"all {new.world_size} ranks step"),)
+        return (Event("Running", "the rank steps" if new.world_size == 1 else f"all {new.world_size} ranks step"),)
     if new.phase != RUNNING and new.message and new.reason not in _ORDINARY:
         return (Event(new.reason, new.message, warning=True),)
     return ()

@@ -55,6 +55,11 @@ class PodView:
         return self.phase in ("Succeeded", "Failed")
 
     @property
+    def succeeded(self) -> bool:
+        """Whether its ranks all finished; a container beside them may have failed."""
+        return self.phase == "Succeeded" or (self.over and self.exit is not None and self.exit.code == 0)
+
+    @property
     def report(self) -> LauncherReport | None:
         """What its launcher told at its end."""
         return self.exit.report if self.exit is not None else None

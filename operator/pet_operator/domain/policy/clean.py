@@ -17,10 +17,9 @@ def outdated(observed: Observed) -> tuple[Delete, ...]:
 
 
 def finished(observed: Observed) -> tuple[Delete, ...]:
-    """At the end of the job: its pods that still run, unless it says that they may (`spec.cleanPods: None`)."""
-    if observed.job.spec.clean_pods == "None":
-        return ()
-    return _delete(pod for pod in observed.pods if not pod.over)
+    """At the end of the job, by `spec.cleanPods`: its pods that still run, all of them, or none."""
+    which = observed.job.spec.clean_pods
+    return _delete(pod for pod in observed.pods if which == "All" or (which == "Running" and not pod.over))
 
 
 def _delete(pods: Iterable[PodView]) -> tuple[Delete, ...]:

@@ -32,7 +32,7 @@ class AttemptEnd:
 def attempt_end(observed: Observed, *, complete: bool) -> AttemptEnd | None:
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
-    failures = [_failure(pod) for pod in pods if pod.phase == "Failed"]
+    failures = [_failure(pod) for pod in pods if pod.over and not pod.succeeded]
     if complete:
         failures += _lost(observed, pods)
     if not failures:

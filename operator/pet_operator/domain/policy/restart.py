@@ -62,9 +62,11 @@ def restarted_in_place(status: JobStatus, times: int) -> JobStatus:
     return replace(status, restarts=status.restarts + new, attempts=(*status.attempts[:-1], record))
 
 
-def restarts_left(status: JobStatus, limits: Restart, now: datetime) -> int:
-    """What the launchers of the next attempt may use up in place."""
-    return max(0, limits.max_restarts - len(_within(status.recent_restarts, limits, now)))
+def restarts_left(status: JobStatus, limits: Restart) -> int:
+    """What the launchers of this attempt may use up in place, as it was when the attempt began."""
+    began = status.current.started_at
+    recent = status.recent_restarts if began is None else _within(status.recent_restarts, limits, began)
+    return max(0, limits.max_restarts - len(recent))
 
 
 def not_before(status: JobStatus) -> datetime | None:

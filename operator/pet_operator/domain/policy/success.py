@@ -18,7 +18,7 @@ COMPLETE_BEFORE = "AlreadyComplete"
 def succeeded(observed: Observed) -> bool:
     """Whether all pods of the attempt have."""
     pods = observed.current
-    return len(pods) == observed.job.spec.nodes and all(pod.phase == "Succeeded" for pod in pods)
+    return len(pods) == observed.job.spec.nodes and all(pod.succeeded for pod in pods)
 
 
 def success(observed: Observed, now: datetime) -> JobStatus:
