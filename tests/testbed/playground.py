@@ -70,7 +70,7 @@ def main() -> None:
 def _start(stack: ExitStack, data: Path) -> list[Server]:
     """Start everything, say how to use it, and return what must not end."""
     kubectl = find("kubectl")["kubectl"]
-    command = [sys.executable, "-m", "pet.data.fetch", "fashion-mnist", "--data", data]
+    command = [sys.executable, "-m", "pet.data.fetch", "fashion-mnist", "--data", str(data)]
     fetched = subprocess.run(command, stdout=sys.stderr, check=False)
     if fetched.returncode:
         sys.exit(fetched.returncode)
