@@ -14,19 +14,19 @@ from pet_operator.domain import names
 from pet_operator.domain.constants import CONTAINER
 from pet_operator.domain.environment import CHECKPOINTS, DATA
 from pet_operator.domain.quantity import shared_memory_size
-from pet_operator.domain.template import overlay, trainer_of
+from pet_operator.domain.template import mounts, overlay, trainer_of
 
 CONFIG_KEY = "config.yaml"
 _CONFIG_ROOT = "/etc/pet"
-# Nodes that are lost for longer than this are not waited for.
+_LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATED_SECONDS = 30
 
 
 def pod_spec(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:
     """The whole spec. `image` counts where the job names none."""
-    spec = job.spec
-    under = overlay(_defaults(spec), spec.template.get("spec") or {})
-    return overlay(under, _ours(job, image, environment, node_index))
+    theirs = job.spec.template.get("spec") or {}
+    tolerations = {"tolerations": _tolerations(theirs.get("tolerations") or [])}
+    return overlay(overlay(_defaults(job.spec), {**theirs, **tolerations}), _ours(job, image, environment, node_index))
 
 
 def command_line(spec: JobSpec) -> list[str]:
@@ -39,29 +39,35 @@ def command_line(spec: JobSpec) -> list[str]:
 
 
 def _defaults(spec: JobSpec) -> dict[str, Any]:
-    lost = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+    theirs = trainer_of(spec.template).get("securityContext") or {}
+    added = (theirs.get("capabilities") or {}).get("add") or ()
+    # The API server refuses these two together with allowPrivilegeEscalation: false.
+    privileged = theirs.get("privileged") or "CAP_SYS_ADMIN" in added
+    escalation = {} if privileged else {"allowPrivilegeEscalation": False}
     return {
         "automountServiceAccountToken": False,
         "securityContext": {
             "seccompProfile": {"type": "RuntimeDefault"},
             "fsGroupChangePolicy": "OnRootMismatch",
         },
-        "tolerations": [
-            {"key": "node.kubernetes.io/not-ready", **lost},
-            {"key": "node.kubernetes.io/unreachable", **lost},
-        ],
-        "containers": [
-            {
-                "name": CONTAINER,
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            }
-        ],
+        "containers": [{"name": CONTAINER, "securityContext": {**escalation, "capabilities": {"drop": ["ALL"]}}}],
     }
+
+
+def _tolerations(theirs: list[Any]) -> list[Any]:
+    """With how long a lost node is waited for, where the user does not say it: the API server's default is 300 s."""
+    waits = [each for each in theirs if each.get("effect") in (None, "", "NoExecute")]
+    said = [each.get("key") or "" for each in waits]
+    return theirs + [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+        for key in _LOST
+        if key not in said and "" not in said  # one without a key tolerates everything
+    ]
 
 
 def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:
     spec = job.spec
-    volumes, mounts = _volumes(job)
+    volumes, mounted = _volumes(job)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": spec.image or image,
@@ -69,7 +75,7 @@ def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: i
         "args": command_line(spec),
         "env": environment,
         "ports": [{"name": "metrics", "containerPort": spec.metrics.port}],
-        "volumeMounts": mounts,
+        "volumeMounts": mounted,
     }
     if spec.gpus_per_node:
         container["resources"] = {"limits": {spec.gpu_resource: str(spec.gpus_per_node)}}
@@ -87,11 +93,11 @@ def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: i
 def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
     """The pod's volumes and the container's mounts of them."""
     spec = job.spec
-    volumes, mounts = [], []
+    volumes, mounted = [], []
 
     def add(name: str, source: Mapping[str, Any], path: str, **how: Any) -> None:
         volumes.append({"name": name, **source})
-        mounts.append({"name": name, "mountPath": path, **how})
+        mounted.append({"name": name, "mountPath": path, **how})
 
     if spec.config is not None:
         items = [{"key": CONFIG_KEY, "path": posixpath.normpath(spec.cfg)}]
@@ -107,14 +113,7 @@ def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
         claim_source = {"claimName": spec.data.claim_name, "readOnly": spec.data.read_only}
         folder = {"subPath": spec.data.path} if spec.data.path else {}
         add("pet-data", {"persistentVolumeClaim": claim_source}, DATA, readOnly=spec.data.read_only, **folder)
-    if not spec.shared_memory.disabled and not _mounts(spec.template, "/dev/shm"):
+    if not spec.shared_memory.disabled and not mounts(trainer_of(spec.template), "/dev/shm"):
         size = spec.shared_memory.size or shared_memory_size(trainer_of(spec.template))
         add("pet-shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")
-    return volumes, mounts
-
-
-def _mounts(template: Mapping[str, Any], path: str) -> bool:
-    return any(
-        posixpath.normpath(str(mount.get("mountPath"))) == path
-        for mount in trainer_of(template).get("volumeMounts") or ()
-    )
+    return volumes, mounted

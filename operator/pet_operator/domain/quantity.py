@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
-    f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", start=1)
+_UNITS = {
+    "": 1,
+    **{letter: 1000**power for power, letter in enumerate("kMGTPE", start=1)},
+    **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)},
 }
+_QUANTITY = re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?([A-Za-z]*)")
 _LARGEST = 64 * 1024**3
 
 
@@ -24,8 +27,8 @@ def shared_memory_size(container: Mapping[str, Any]) -> str:
 
 
 def read_bytes(text: str) -> int | None:
-    """`16Gi` → 17179869184; None for what is no quantity, which the API server then refuses."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text.strip())
-    if match is None or match[2] not in _UNITS:
+    """`16Gi` → 17179869184, `1e9` → 1000000000; None for what is no quantity, which the API server then refuses."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None or match[3] not in _UNITS:
         return None
-    return int(Decimal(match[1]) * _UNITS[match[2]])
+    return int(Decimal(match[1] + (match[2] or "")) * _UNITS[match[3]])

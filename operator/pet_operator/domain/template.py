@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Mapping
 from typing import Any
 
 from pet_operator.domain.constants import CONTAINER
 
 # Lists whose entries Kubernetes tells apart by this field.
-_KEYS = {
-    "containers": "name",
-    "env": "name",
-    "volumes": "name",
-    "volumeMounts": "mountPath",
-    "ports": "name",
-    "tolerations": "key",
-}
+_KEYS = {"containers": "name", "env": "name", "volumes": "name", "volumeMounts": "mountPath", "ports": "name"}
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """`top` over `base`: mappings are merged, entries of keyed lists by their key, all else is replaced."""
+    """`top` over `base`: mappings are merged, and containers by their name. Entries of other keyed lists replace those
+    with their key as a whole, since half of one volume's source beside another's is none. So does all else."""
     result = copy.deepcopy(dict(base))
     for name, value in top.items():
         below = result.get(name)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             result[name] = overlay(below, value)
-        elif name in _KEYS and isinstance(below, list) and isinstance(value, Sequence):
-            result[name] = _overlay_list(below, value, _KEYS[name])
+        elif name in _KEYS and isinstance(value, list) and isinstance(below, list):
+            result[name] = _overlay_list(name, below, value)
         else:
             result[name] = copy.deepcopy(value)
     return result
@@ -39,12 +34,22 @@ def trainer_of(template: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((container for container in containers if container.get("name") == CONTAINER), {})
 
 
-def _overlay_list(base: list[Any], top: Sequence[Any], key: str) -> list[Any]:
-    result = list(base)
+def mounts(container: Mapping[str, Any], path: str) -> bool:
+    """Whether the user has put a volume of their own there."""
+    return any(_identity(mount, "mountPath") == path for mount in container.get("volumeMounts") or ())
+
+
+def _overlay_list(name: str, base: list[Any], top: list[Any]) -> list[Any]:
+    key, result = _KEYS[name], list(base)
     for entry in top:
-        at = next((index for index, below in enumerate(result) if below.get(key) == entry.get(key)), None)
+        at = next((i for i, below in enumerate(base) if _identity(below, key) == _identity(entry, key)), None)
         if at is None:
             result.append(copy.deepcopy(entry))
         else:
-            result[at] = overlay(result[at], entry)
+            result[at] = overlay(base[at], entry) if name == "containers" else copy.deepcopy(entry)
     return result
+
+
+def _identity(entry: Mapping[str, Any], key: str) -> object:
+    value = entry.get(key)
+    return posixpath.normpath(value) if key == "mountPath" and isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -18,6 +19,26 @@ LAUNCHER_OPTIONS = {
     "--gpu_id": "spec.gpusPerNode",
     "--nproc": "spec.procsPerNode",
     "--local_rank": "nothing: the launcher sets it",
+}
+
+# What the operator looks at in a template, or puts something beside. A list here holds the form of its entries, if it
+# matters.
+_CONTAINER: dict[str, Any] = {
+    "env": [{}],
+    "ports": [{}],
+    "resources": {"limits": {}},
+    "securityContext": {"capabilities": {"add": []}},
+    "volumeMounts": [{}],
+}
+_TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {}, "annotations": {}},
+    "spec": {
+        "containers": [_CONTAINER],
+        "initContainers": [_CONTAINER],
+        "securityContext": {"seccompProfile": {}},
+        "tolerations": [{}],
+        "volumes": [{}],
+    },
 }
 
 
@@ -76,14 +97,24 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
 
 
 def read_template(template: Fields) -> dict[str, Any]:
-    """`spec.template` as it is; the operator's own environment names must be free in it."""
-    template.child("metadata")
-    pod = template.child("spec")
-    for kind in ("initContainers", "containers"):
-        for index, container in enumerate(_entries(pod, kind)):
-            _check_environment(Fields(container, f"{pod.path}.{kind}[{index}]", pod.problems))
+    """`spec.template` as it is: of the form that Kubernetes gives a pod, with the operator's environment names free."""
+    _check_form(template, _TEMPLATE)
     template.close()
     return template.content
+
+
+def _check_form(owner: Fields, form: Mapping[str, Any]) -> None:
+    for name, inner in form.items():
+        if name == "env":
+            _check_environment(owner)
+        elif isinstance(inner, Mapping):
+            _check_form(owner.child(name), inner)
+        else:
+            for index, entry in enumerate(_entries(owner, name)):
+                for form_of_entry in inner:
+                    if entry is None:
+                        owner.report(f"{name}[{index}]", "null is not a mapping")
+                    _check_form(Fields(entry, f"{owner.path}.{name}[{index}]", owner.problems), form_of_entry)
 
 
 def _check_environment(container: Fields) -> None:
