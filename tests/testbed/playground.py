@@ -56,7 +56,8 @@ def main() -> None:
     data = parser.parse_args().data.absolute()
     if sys.platform != "linux":
         sys.exit(_ELSEWHERE)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:
             stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)  # nothing shall disturb the removal

@@ -64,8 +64,7 @@ class Cluster:
 
     async def job(self, name: str) -> Manifest:
         """One job."""
-        if not _NAME.fullmatch(name):
-            raise Unanswered("NAME", f"{name!r} is not a job's name: those are made of a-z, 0-9 and -")
+        _check_name("NAME", name)
         with self._asking():
             found = await self._gateway.get(JOB, Key(self.namespace, name))
             if found is None:
@@ -113,7 +112,8 @@ class Cluster:
         if error.status == 404:
             remedy = "install Pet's operator, or first its resource: kubectl apply -f crds/pettrainingjobs.yaml"
             return Unanswered(self._server, f"knows no PetTrainingJobs; {remedy}")
-        return Unanswered(self._server, f"answers {error}", passing=error.status >= 500 or error.status == 429)
+        answer = f"answers {error.status}: {error.message.strip() or error.reason}"
+        return Unanswered(self._server, answer, passing=error.status >= 500 or error.status == 429)
 
 
 @asynccontextmanager
@@ -124,18 +124,28 @@ async def connect(place: Place) -> AsyncIterator[Cluster]:
     from pet_operator.kube.credentials import load_credentials, users_kubeconfig
     from pet_operator.kube.gateway import KubeGateway
 
+    if place.namespace:
+        _check_name("--namespace", place.namespace)
     try:
         # The user's goes before the pod's own, if this is a pod: it is the user who asks.
         credentials = await load_credentials(place.kubeconfig or users_kubeconfig(), place.context)
         namespace = credentials.namespace if place.namespace is None else place.namespace
         gateway = KubeGateway(credentials, frozenset({namespace} if namespace else ()))
     except ConfigException as error:
-        option = "--kubeconfig" if place.context is None else "--context"
-        raise Unanswered(option, f"{error}; give another one, or set KUBECONFIG") from error
+        text = " ".join(str(error).split())
+        if place.context is not None:
+            raise Unanswered("--context", f"{text}; kubectl config get-contexts shows those that there are") from error
+        raise Unanswered("--kubeconfig", f"{text}; give another one, or set KUBECONFIG") from error
     except (ssl.SSLError, OSError) as error:
         raise Unanswered("--kubeconfig", f"its certificates cannot be used: {error}") from error
     async with gateway:
         yield Cluster(gateway, credentials.server, namespace)
+
+
+def _check_name(field: str, name: str) -> None:
+    """Whatever is no name could lead to another place of the API server. Raises Unanswered."""
+    if not _NAME.fullmatch(name):
+        raise Unanswered(field, f"{name!r} is not a name: those are made of a-z, 0-9 and -")
 
 
 def ask(question: Coroutine[Any, Any, T]) -> T:

@@ -126,7 +126,9 @@ def _failure(failure: Failure) -> Iterator[str]:
         ("exit code", failure.exit_code),
     )
     yield f"{failure.class_}: " + ", ".join(f"{name} {value}" for name, value in places if value is not None)
-    yield f"{failure.type}: {failure.message}" if failure.type else failure.message
+    # A refusal is an error of its class's own name: it is not said twice.
+    kind = f"{failure.type}: " if failure.type not in ("", failure.class_) else ""
+    yield f"{kind}{failure.message}"
     frames = failure.traceback.rstrip().splitlines()
     if len(frames) > _TRACEBACK_LINES:
         yield "  …"
