@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from pet_operator.adapters.clock import SystemClock
@@ -21,7 +22,7 @@ from pet_operator.runtime.controller import Controller
 from pet_operator.runtime.executor import Executor
 from pet_operator.runtime.health import Health
 from pet_operator.runtime.poller import Poller
-from pet_operator.runtime.ports import ApiError, Manifest
+from pet_operator.runtime.ports import ApiError, Gone, Manifest
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import Reflector
@@ -30,7 +31,8 @@ from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-_BEAT_SECONDS = 1.0
+_KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+_BEAT_SECONDS, _LIST_RETRY_SECONDS = 1.0, 5.0
 
 
 class _Stopped(Exception):
@@ -42,9 +44,7 @@ async def run(settings: Settings) -> None:
     credentials = await load_credentials(settings.kubeconfig)
     metrics = Metrics()
     async with KubeGateway(credentials, settings.namespaces, metrics.trace()) as gateway, TrainerHttp() as trainers:
-        system = await gateway.get_path("/api/v1/namespaces/kube-system")
-        site = Site(cluster=system["metadata"]["uid"] if system else "", trainer_image=settings.trainer_image)
-        await Operator(settings, credentials, gateway, trainers, metrics, site).run()
+        await Operator(settings, credentials, gateway, trainers, metrics).run()
 
 
 class Operator:
@@ -57,7 +57,6 @@ class Operator:
         gateway: KubeGateway,
         trainers: TrainerHttp,
         metrics: Metrics,
-        site: Site,
     ) -> None:
         clock = SystemClock()
         self._settings = settings
@@ -65,6 +64,7 @@ class Operator:
         self._gateway = gateway
         self._metrics = metrics
         self._queue = KeyedQueue()
+        site = Site(cluster="", trainer_image=settings.trainer_image)  # which cluster is asked with the first list
         self._cache = Cache(site, clock, self._queue.add)
         self._reflectors = (
             Reflector(gateway, POD, _OURS, self._cache.pods, clock),
@@ -72,7 +72,6 @@ class Operator:
         )
         self._listed = asyncio.Event()  # all jobs, once
         self._list_again = asyncio.Event()
-        self._leading = False
         self._health = Health(clock)
         self._recorder = Recorder(gateway, settings.identity)
         self._poller = Poller(self._cache, trainers, clock, self._queue.add, settings.poll_seconds)
@@ -106,7 +105,6 @@ class Operator:
 
     async def _lead(self) -> None:
         """What only one operator may do."""
-        self._leading = True
         self._metrics.leader.set(1)
         await self._listed.wait()
         for reflector in self._reflectors:
@@ -122,18 +120,24 @@ class Operator:
         while True:
             self._list_again.clear()
             try:
-                listing = await self._gateway.list(JOB, "")
-            except (ApiError, OSError, TimeoutError) as error:
+                await self._list()
+            except (ApiError, Gone, OSError, TimeoutError) as error:
                 _LOG.warning("cannot list jobs: %s", error)
-                await asyncio.sleep(5)
+                await asyncio.sleep(_LIST_RETRY_SECONDS)
                 continue
-            self._cache.jobs.replace(listing.items, listing.resource_version)
-            self._listed.set()
             try:
                 async with asyncio.timeout(self._settings.resync_seconds):
                     await self._list_again.wait()
             except TimeoutError:
                 continue
+
+    async def _list(self) -> None:
+        """All jobs; before the first ones, which cluster this is. An API server that is away is waited for."""
+        if not self._cache.site.cluster and (system := await self._gateway.get_path(_KUBE_SYSTEM)) is not None:
+            self._cache.site = replace(self._cache.site, cluster=system["metadata"]["uid"])
+        listing = await self._gateway.list(JOB, "")
+        self._cache.jobs.replace(listing.items, listing.resource_version)
+        self._listed.set()
 
     def _on_job(self, kind: str | None, manifest: dict[str, Any]) -> None:
         """An event of a job, from kopf; without a kind it comes from a list of kopf's own."""

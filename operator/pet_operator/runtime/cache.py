@@ -65,6 +65,12 @@ class Cache:
             refused=self.refused.get(key, ""),
         )
 
+    def lose(self, key: Key, uid: str) -> None:
+        """This job is not there any more."""
+        for job in self.jobs.of(key):
+            if job["metadata"]["uid"] == uid:
+                self.jobs.remove(job)
+
     def forget(self, key: Key) -> None:
         """A job that is gone."""
         self.refused.pop(key, None)

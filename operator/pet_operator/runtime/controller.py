@@ -98,9 +98,14 @@ class Controller:
     async def _write(self, key: Key, observed: Observed, decision: Decision) -> None:
         if decision.status == observed.status:
             return
-        written = await self._gateway.apply_status(
-            key, encode(decision.status), uid=observed.job.uid, resource_version=observed.resource_version
-        )
+        try:
+            written = await self._gateway.apply_status(
+                key, encode(decision.status), uid=observed.job.uid, resource_version=observed.resource_version
+            )
+        except ApiError as error:
+            if error.status == 404:  # deleted while nobody watched, of which kopf never tells
+                self._cache.lose(key, observed.job.uid)
+            raise
         self._cache.jobs.put(written)
         for event in transitions(observed.status, decision.status):
             self._recorder.record(written, event, self._clock.now())
