@@ -111,9 +111,10 @@ class Watch:
     def _see(self, job: Manifest) -> None:
         self.job = job
         status = self.status
+        phase = status.phase or "waiting for the operator"
         progress, checkpoint = status.progress or Progress(), status.checkpoint or CheckpointStatus()
         self._live.show(
-            status.phase or "waiting for the operator",
+            phase,
             done=progress.iteration,
             total=progress.max_iterations,
             numbers=Numbers(
@@ -125,8 +126,8 @@ class Watch:
             ),
         )
         if not status.finished:
-            message = "" if status.phase == RUNNING else f", {status.message}"
-            self._say(f"{self.name}: {status.phase or 'waiting for the operator'}{message}")
+            message = f", {status.message}" if status.message and phase != RUNNING else ""
+            self._say(f"{self.name}: {phase}{message}")
 
     def _say(self, text: str) -> None:
         """Once, until there is something else to say."""

@@ -1,0 +1,143 @@
+"""How a job of a cluster is told to people, word for word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pet_operator.cli.cluster.describe import print_job, print_pods
+from pet_operator.domain.views import PodView
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+def job(**status: Any) -> dict[str, Any]:
+    metadata = {"name": "job", "namespace": "vision", "creationTimestamp": "2026-01-31T10:00:00Z"}
+    return {"metadata": metadata, "status": status}
+
+
+def pod(index: int, *, attempt: int = 1, phase: str = "Running", **fields: Any) -> PodView:
+    fields = {"ready": phase == "Running", "node": f"node-{index}"} | fields
+    name = f"job-{attempt}-{index}"
+    return PodView(name=name, uid=name, job_uid="u", attempt=attempt, node_index=index, phase=phase, **fields)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def told(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_job(content, NOW)
+    return lines(capsys)
+
+
+RUNNING = {
+    "phase": "Running", "reason": "Training", "message": "iteration 120 of 480", "attempt": 2, "restarts": 1,
+    "script": "tools/tasks/cls/train_net.py", "worldSize": 4, "rank0Pod": "job-2-1",
+    "nodes": {"desired": 2, "ready": 2},
+    "progress": {"iteration": 120, "maxIterations": 480, "percent": 25, "epoch": 3, "loss": 0.4321, "etaSeconds": 75,
+                 "learningRate": 0.05, "samplesPerSecond": 1234.5, "observedAt": "2026-01-31T11:59:00Z",
+                 "metrics": {"top1": "0.8912", "top5": "0.99"}},
+    "checkpoint": {"iteration": 100, "file": "model_iter100.pth", "bytes": 331000000, "verified": True,
+                   "savedAt": "2026-01-31T11:59:18Z"},
+    "attempts": [
+        {"attempt": 1, "startedAt": "2026-01-31T10:00:00Z", "endedAt": "2026-01-31T11:30:00Z", "toIteration": 50,
+         "restarts": 2, "reason": "Disrupted", "message": "pod job-1-0 on node a: Disrupted: the pod is gone"},
+        {"attempt": 2, "startedAt": "2026-01-31T11:30:00Z", "fromIteration": 50},
+    ],
+    "failure": {"class": "Disrupted", "type": "PodDeleted", "message": "the pod is gone", "pod": "job-1-0",
+                "nodeIndex": 0},
+}  # fmt: skip
+
+
+def test_a_running_job_with_all_there_is_to_know(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(job(**RUNNING), capsys) == [
+        "job: Running, Training",
+        "  namespace     vision",
+        "  age           2h0m",
+        "  message       iteration 120 of 480",
+        "  ranks         4 of tools/tasks/cls/train_net.py, rank 0 in job-2-1",
+        "  nodes         2 of 2 ready",
+        "  progress      [#######.......................] 25 %, iteration 120 of 480, epoch 3",
+        "  eta           1:15",
+        "  loss          0.4321, learning rate 0.05, 1,234 images/s",
+        "  metrics       top1 0.8912  top5 0.99",
+        "  checkpoint    iteration 100, model_iter100.pth, 331.0 MB, 42s old, verified",
+        "  restarts      1",
+        "  attempts      1  1h30m, iterations 0 to 50, ranks restarted 2 times:"
+        " pod job-1-0 on node a: Disrupted: the pod is gone",
+        "                2  30m, from 50",
+        "  last failure  Disrupted: pod job-1-0",
+        "                PodDeleted: the pod is gone",
+    ]
+
+
+def test_numbers_that_are_no_longer_fed_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RUNNING["progress"] | {"stale": True}  # type: ignore[operator]
+    text = told(job(phase="Running", progress=progress), capsys)
+    assert (
+        "  progress      [#######.......................] 25 %, iteration 120 of 480, epoch 3; not heard of for 1m"
+        in text
+    )
+    assert "  eta           ~1:15" in text
+
+
+def test_a_job_that_is_over_expects_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(job(phase="Succeeded", progress=RUNNING["progress"]), capsys)
+    assert not [line for line in text if line.startswith("  eta") or "not heard of" in line]
+
+
+def test_a_failure_is_told_with_its_place_and_the_end_of_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    frames = "\n".join(f"frame {number}" for number in range(20))
+    failure = {
+        "class": "AppError", "type": "ValueError", "message": "label 10", "rank": 3, "node": "gpu-7", "pod": "job-1-0",
+        "iteration": 912, "exitCode": 1, "traceback": f"{frames}\n",
+    }  # fmt: skip
+    text = told(job(phase="Failed", failure=failure), capsys)
+    at = text.index("  failure       AppError: rank 3, node gpu-7, pod job-1-0, iteration 912, exit code 1")
+    assert text[at + 1 :] == [
+        "                ValueError: label 10",
+        "                  …",
+        *(f"                  frame {number}" for number in range(12, 20)),
+    ]
+
+
+def test_every_problem_of_an_invalid_job_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(job(phase="Failed", reason="InvalidConfig", message="A: no such key\nB: no such key"), capsys)
+    assert text[0] == "job: Failed, InvalidConfig"
+    assert text[-2:] == ["  message       A: no such key", "                B: no such key"]
+
+
+def test_a_job_that_no_operator_has_seen_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told({"metadata": job()["metadata"]}, capsys)
+    assert text[0] == "job: not looked at yet"
+    assert text[-1] == (
+        "  message       no operator has written a status; does one run, and look after this namespace?"
+    )
+
+
+def test_what_a_status_brings_along_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(job(phase="Failed", message="\x1b[2Jgone"), capsys)
+    assert text[-1] == "  message       \\x1b[2Jgone"
+
+
+def test_pods_say_where_they_are_and_what_they_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = pod(2, phase="Pending", node="", awaited=("Unschedulable", "0/3 nodes are available"))
+    print_pods([pod(0), pod(1, ready=False), waiting, pod(3, terminating=True), pod(0, attempt=10)])
+    assert lines(capsys) == [
+        "  pods          job-10-0  Running  node-0",
+        "                job-1-0   Running  node-0",
+        "                job-1-1   Running  node-1  not ready",
+        "                job-1-2   Pending  Unschedulable: 0/3 nodes are available",
+        "                job-1-3   Terminating  node-3",
+    ]
+
+
+def test_of_many_pods_those_that_do_not_run_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_pods([pod(index, phase="Pending" if index == 90 else "Running") for index in range(100)])
+    text = lines(capsys)
+    assert len(text) == 17
+    assert "                job-1-90  Pending  node-90" in text
+    assert text[-1] == "                and 84 more"
