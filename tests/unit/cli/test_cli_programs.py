@@ -13,6 +13,7 @@ from harness.launcher import ROOT
 
 from pet import __version__
 
+CLUSTER = ["-n, --namespace NAME", "--context NAME", "--kubeconfig FILE", "-o, --output <text|json>"]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 
 
@@ -36,8 +37,11 @@ def test_a_program_says_its_version(program: tuple[str, ...], name: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), ["plan ", "run ", "data ", "--version", "on Kubernetes"]),
-        (("plan",), ["-f, --filename FILE", "- reads stdin", "-o, --output <text|json>"]),
+        ((), ["plan ", "run ", "status ", "list ", "wait ", "data ", "--version", "on Kubernetes"]),
+        (("plan",), ["-f, --filename FILE", "- reads stdin", "-o, --output <text|json>", "--trainer-image IMAGE"]),
+        (("status",), ["name", *CLUSTER]),
+        (("list",), ["-A, --all-namespaces", *CLUSTER]),
+        (("wait",), ["name", "--for <running|finished>", "--timeout SECONDS", *CLUSTER]),
         (("run",), ["-f, --filename FILE", "--local", "--output DIR", "--data DIR", "--set KEY=VALUE", "--fresh"]),
         (("data",), ["fetch"]),
         (("data", "fetch"), ["name", "--data DIR"]),
@@ -63,6 +67,8 @@ def test_as_a_plug_in_of_kubectl_it_calls_itself_that(tmp_path: Path) -> None:
         (("plan",), "Missing option '-f'"),
         (("plan", "-f", "-", "-o", "yaml"), "is not one of 'text', 'json'"),
         (("run", "-f", "-"), "say --local"),
+        (("status",), "Missing argument 'name'"),
+        (("wait",), "Missing argument 'name'"),
         (("data", "fetch"), "Missing argument 'name'"),
     ],
 )
@@ -102,18 +108,42 @@ def test_a_configuration_beside_the_job_that_cannot_be_read_is_invalid(tmp_path:
     assert answer.err.startswith("error  cfgs/tasks/cls/a.yaml: cannot be read: ")
 
 
-def test_the_operator_says_that_it_is_not_built_and_what_to_do_instead() -> None:
-    answer = python(*OPERATOR)
+def test_the_operator_s_help_names_every_option() -> None:
+    answer = python(*OPERATOR, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    options = ("--trainer-image", "--kubeconfig", "--namespace", "--lease-namespace", "--port", "--poll-seconds")
+    assert [option for option in options if option not in answer.out] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((), "--trainer-image"), (("--trainer-image=a", "--port=x"), "--port"), (("--trainer-image=a", "x"), "x")],
+)
+def test_a_usage_error_of_the_operator_names_the_option(arguments: tuple[str, ...], message: str) -> None:
+    answer = python(*OPERATOR, *arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert "has no controller yet" in answer.err
-    assert "pet run --local -f job.yaml" in answer.err
+    assert message in answer.err.rpartition("error:")[2]
 
 
-def test_the_command_line_needs_no_torch() -> None:
+def test_an_operator_without_a_cluster_says_what_to_give_it(tmp_path: Path) -> None:
+    for file in ("absent", "empty"):
+        (tmp_path / "empty").touch()
+        answer = python(*OPERATOR, "--trainer-image=a", f"--kubeconfig={tmp_path / file}")
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith("pet-operator: no API server to speak with: ")
+        assert "Traceback" not in answer.err
+
+
+def test_the_command_line_needs_no_torch_and_nothing_of_kubernetes() -> None:
     program = (
-        "import sys, pet_operator.cli.app, pet_operator.main\n"
-        "print(sorted({'torch', 'torchvision', 'numpy', 'kubernetes', 'kopf'} & set(sys.modules)))"
+        "import sys, pet_operator.cli.app\n"
+        "print(sorted({'torch', 'torchvision', 'numpy', 'kubernetes', 'kopf', 'aiohttp'} & set(sys.modules)))"
     )
+    assert python("-c", program).out == "[]\n"
+
+
+def test_the_operator_needs_no_torch() -> None:
+    program = "import sys, pet_operator.main\nprint(sorted({'torch', 'torchvision', 'numpy'} & set(sys.modules)))"
     assert python("-c", program).out == "[]\n"
 
 

@@ -11,5 +11,6 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(2))
+        if item.path.is_relative_to(HERE):
+            examples = item.get_closest_marker("hypothesis") is not None
+            item.add_marker(pytest.mark.timeout(30 if examples else 2))
