@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from harness.training import Training
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pet.data.fetch import fetch
 
 # No test says anything of time; the first example may be the one that imports half of torch.
-settings.register_profile("pet", deadline=None)
+settings.register_profile("pet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pet")
 
 CACHE = Path.home() / ".cache" / "pet" / "data"
