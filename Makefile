@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint test-unit test-component test-reliability bench format generate lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench format generate lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -17,7 +17,10 @@ demo: check-demo .venv/.ready ## train a classifier on Fashion-MNIST, two CPU ra
 	$(BIN)/pet data fetch fashion-mnist
 	$(BIN)/pet run --local -f crds/samples/fashion-mnist.yaml
 
-test: check-test .venv/.ready lint test-unit test-component ## everything that a fresh machine can run
+playground: check-demo .venv/.ready ## a Kubernetes control plane with the operator on this machine, until Ctrl-C (Linux)
+	PYTHONPATH=tests $(BIN)/python -m testbed.playground
+
+test: check-test .venv/.ready lint test-unit test-component test-integration ## everything that a fresh machine can run
 
 lint: .venv/.ready ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check
@@ -30,6 +33,9 @@ test-unit: .venv/.ready ## pure code
 
 test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
 	$(BIN)/pytest tests/component
+
+test-integration: .venv/.ready ## a real control plane, whose programs are built once: command line, operator, nodes (Linux)
+	$(BIN)/pytest tests/integration
 
 test-reliability: .venv/.ready ## every fault with all its repetitions; about an hour
 	$(BIN)/pytest tests/reliability

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from harness.crd import FILE
 from testbed.control_plane import ControlPlane
 from testbed.kubectl import Kubectl
 from testbed.process_node import NodeSpec, ProcessNodes, checkout_image
+
+
+def pytest_runtest_setup() -> None:
+    """Elsewhere there is neither a control plane nor a node for it."""
+    if sys.platform != "linux":
+        pytest.skip("the test bed runs on Linux only")
 
 
 @pytest.fixture(scope="session")
