@@ -97,5 +97,6 @@ def _trimmed(job: Manifest) -> Manifest:
 
 
 def _job_of(manifest: Manifest) -> Key:
+    """By its label; without one, which a user may have removed, it is no job's."""
     metadata = manifest["metadata"]
-    return Key(metadata["namespace"], metadata["labels"][LABEL_JOB])
+    return Key(metadata["namespace"], (metadata.get("labels") or {}).get(LABEL_JOB, ""))

@@ -20,7 +20,7 @@ class KeyedQueue:
         self._busy: dict[Key, float] = {}  # since when
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._failures: dict[Key, int] = {}
+        self._delays: dict[Key, float] = {}
         self._waiting = asyncio.Event()
 
     def __len__(self) -> int:
@@ -48,13 +48,13 @@ class KeyedQueue:
 
     def retry(self, key: Key, at_least: float = 0.0) -> None:
         """After a failure: 0.2 s later the first time, then twice as late each time, at most a minute."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (failures - 1))
+        delay = self._delays.get(key, _FIRST_DELAY)
+        self._delays[key] = min(_LONGEST_DELAY, 2 * delay)
         self.add_after(key, max(at_least, delay * random.uniform(0.75, 1.25)))
 
     def forget(self, key: Key) -> None:
         """After a success: the next failure is a first one."""
-        self._failures.pop(key, None)
+        self._delays.pop(key, None)
 
     async def get(self) -> Key:
         """The next key; whoever takes it must call `done`."""

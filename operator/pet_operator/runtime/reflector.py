@@ -26,6 +26,7 @@ class Reflector:
         self.synced = asyncio.Event()
         self.last_contact = clock.monotonic()
         self.failing = False
+        self._delay = 0.0
         self._gateway = gateway
         self._selector = selector
         self._store = store
@@ -33,20 +34,21 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        version, failures = "", 0
+        version = ""
         while True:
             try:
-                if not version:
-                    version = await self._list()
-                version = await self._watch(version)
-                failures = 0
+                version = await self._watch(version or await self._list())
             except Gone:
                 version = ""
             except (ApiError, OSError, TimeoutError) as error:
-                version, failures, self.failing = "", failures + 1, True
+                version, self.failing = "", True
                 _LOG.warning("cannot watch %s: %s", self.kind.plural, error)
-                delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (failures - 1))
-                await asyncio.sleep(delay * random.uniform(0.75, 1.25))
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """None after a watch that told something; ever longer ones after watches that end before they do."""
+        delay, self._delay = self._delay, min(_LONGEST_DELAY, max(_FIRST_DELAY, 2 * self._delay))
+        await asyncio.sleep(delay * random.uniform(0.75, 1.25))
 
     async def _list(self) -> str:
         listing = await self._gateway.list(self.kind, self._selector)
@@ -59,6 +61,7 @@ class Reflector:
         """Until the server closes the watch; returns where to go on from."""
         async for kind, manifest in self._gateway.watch(self.kind, self._selector, version):
             self._heard()
+            self._delay = 0.0
             version = manifest["metadata"]["resourceVersion"]
             if kind == "DELETED":
                 self._store.remove(manifest)

@@ -53,9 +53,11 @@ class Store(Generic[V]):
         if uid in self._deleted or (known is not None and known.version >= version):
             return
         entry = _Entry(self._key(manifest), version, self._view(manifest))
+        if known is not None and known.key != entry.key:
+            self._leave(known.key, uid)
         self._entries[uid] = entry
         self._by_key.setdefault(entry.key, {})[uid] = None
-        if known is None or known.view != entry.view:
+        if known is None or (known.key, known.view) != (entry.key, entry.view):
             self._changed(entry.key)
 
     def remove(self, manifest: Manifest) -> None:
@@ -78,11 +80,14 @@ class Store(Generic[V]):
             del self._deleted[next(iter(self._deleted))]
         entry = self._entries.pop(uid, None)
         if entry is not None:
-            siblings = self._by_key[entry.key]
-            del siblings[uid]
-            if not siblings:
-                del self._by_key[entry.key]
-            self._changed(entry.key)
+            self._leave(entry.key, uid)
+
+    def _leave(self, key: Key, uid: str) -> None:
+        siblings = self._by_key[key]
+        del siblings[uid]
+        if not siblings:
+            del self._by_key[key]
+        self._changed(key)
 
 
 def _identity(manifest: Manifest) -> tuple[str, int]:
