@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from testbed.control_plane import ControlPlane
 from testbed.operator import Operator, install
@@ -56,12 +57,13 @@ def main() -> None:
     data = parser.parse_args().data.absolute()
     if sys.platform != "linux":
         sys.exit(_ELSEWHERE)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _on_stop(signal.default_int_handler)
     try:
         with ExitStack() as stack:
-            stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)  # nothing shall disturb the removal
-            _watch(_start(stack, data))
+            try:
+                _watch(_start(stack, data))
+            finally:
+                _on_stop(signal.SIG_IGN)  # nothing shall disturb the removal
     except KeyboardInterrupt:
         print("\nended; nothing is left", file=sys.stderr)
     except (BuildError, ServerFailed) as error:
@@ -72,7 +74,7 @@ def _start(stack: ExitStack, data: Path) -> list[Server]:
     """Start everything, say how to use it, and return what must not end."""
     kubectl = find("kubectl")["kubectl"]
     command = [sys.executable, "-m", "pet.data.fetch", "fashion-mnist", "--data", str(data)]
-    fetched = subprocess.run(command, stdout=sys.stderr, check=False)
+    fetched = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if fetched.returncode:
         sys.exit(fetched.returncode)
     with _said("the control plane"):
@@ -101,6 +103,11 @@ def _watch(servers: list[Server]) -> None:
         time.sleep(_LOOK_SECONDS)
     ended = next(server for server in servers if not server.running)
     raise ServerFailed(f"{ended.name} ended with {ended.exit_code}:\n{ended.tail()}")
+
+
+def _on_stop(handler: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 @contextmanager

@@ -67,7 +67,12 @@ def test_a_verdict_on_what_was_edited_since_does_not_count(server: Answers, tmp_
     server.give(job("Failed", reason="InvalidConfig", generation=2))
     server.give(job("Pending", generation=2, observed=2))
     server.give(job("Succeeded", generation=2, observed=2))
-    assert waited(server, tmp_path).code == 0
+    answer = waited(server, tmp_path)
+    assert answer.code == 0
+    assert answer.err.splitlines() == [
+        "job: the operator has not looked at it since it was edited",
+        "job: Pending",
+    ]
 
 
 def test_each_change_is_said_once(server: Answers, tmp_path: Path) -> None:

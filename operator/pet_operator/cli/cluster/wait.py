@@ -125,7 +125,9 @@ class Watch:
                 saved=checkpoint.iteration,
             ),
         )
-        if not status.finished:
+        if not self._current():
+            self._say(f"{self.name}: the operator has not looked at it since it was edited")
+        elif not status.finished:
             message = f", {status.message}" if status.message and phase != RUNNING else ""
             self._say(f"{self.name}: {phase}{message}")
 
@@ -138,9 +140,11 @@ class Watch:
     def _reached(self) -> bool:
         """Nothing is concluded from a status of an older generation: an edit may have made an invalid job valid."""
         status = self.status
-        if status.observed_generation < self.job["metadata"]["generation"]:
-            return False
-        return status.finished or (self.goal is Goal.RUNNING and status.phase == RUNNING)
+        return self._current() and (status.finished or (self.goal is Goal.RUNNING and status.phase == RUNNING))
+
+    def _current(self) -> bool:
+        status = self.status
+        return not status.phase or status.observed_generation >= self.job["metadata"]["generation"]
 
 
 def _verdict(status: JobStatus) -> Exit:

@@ -1,0 +1,36 @@
+"""The live line of a training."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from pet_operator.cli.live import LiveLine, Numbers, short_duration
+
+ALL = Numbers(loss=0.4118, learning_rate=0.0871, samples_per_second=1204.4, eta_seconds=62, saved=300)
+NONE = Numbers(loss=None, learning_rate=None, samples_per_second=None, eta_seconds=None, saved=None)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [(ALL, "loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300"), (NONE, "")],
+)
+def test_numbers_that_are_known_are_shown(numbers: Numbers, text: str) -> None:
+    assert str(numbers) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (62, "1:02"), (7384, "2:03:04")])
+def test_durations(seconds: float, text: str) -> None:
+    assert short_duration(seconds) == text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_there_is_a_line_on_a_terminal_alone(terminal: bool) -> None:
+    file = io.StringIO()
+    with LiveLine(Console(file=file, force_terminal=terminal, width=200)) as line:
+        line.show("training", done=120, total=480, numbers=ALL)
+    shown = file.getvalue()
+    assert ("training" in shown and "120/480" in shown and str(ALL) in shown) == terminal
+    assert terminal or shown.strip() == ""
