@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pet_operator.domain.codec import encode
+from pet_operator.domain.constants import JOB
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Decision, Observed
+from pet_operator.domain.decision import Create, Decision, Observed
 from pet_operator.domain.events import transitions
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.executor import Executor, Refused
@@ -63,13 +64,13 @@ class Controller:
 
     async def reconcile(self, key: Key) -> None:
         """One look at one job. Nothing is raised: what failed is tried again later."""
-        observed = self._cache.observe(key, synced=self._synced())
-        if observed is None:
-            self._cache.forget(key)
-            self._queue.forget(key)
-            return
         began = self._clock.monotonic()
         try:
+            observed = self._cache.observe(key, synced=self._synced())
+            if observed is None:
+                self._cache.forget(key)
+                self._queue.forget(key)
+                return
             decision = await self._reconcile(key, observed)
         except Exception as error:
             self._observe(self._failed(key, error), self._clock.monotonic() - began)
@@ -81,6 +82,9 @@ class Controller:
 
     async def _reconcile(self, key: Key, observed: Observed) -> Decision:
         decision = decide(observed, self._clock.now())
+        makes = any(isinstance(action, Create) for action in decision.actions)
+        if makes and not await self._is_newest(key, observed):
+            return Decision(observed.status)
         try:
             await self._executor.execute(decision.actions, key, observed.job.uid)
         except ExceptionGroup as failed:
@@ -94,6 +98,16 @@ class Controller:
             self._cache.refused.pop(key, None)
         await self._write(key, observed, decision)
         return decision
+
+    async def _is_newest(self, key: Key, observed: Observed) -> bool:
+        """Nothing is made for a job that is gone, of which kopf may never tell, or that is another by now. What the API
+        server answers goes into the cache, which has the job looked at again."""
+        job = await self._gateway.get(JOB, key)
+        if job is None or job["metadata"]["uid"] != observed.job.uid:
+            self._cache.lose(key, observed.job.uid)
+        if job is not None:
+            self._cache.jobs.put(job)
+        return job is not None and job["metadata"]["resourceVersion"] == observed.resource_version
 
     async def _write(self, key: Key, observed: Observed, decision: Decision) -> None:
         if decision.status == observed.status:

@@ -81,4 +81,4 @@ class Recorder:
 
 def _cut(text: str) -> str:
     """The API server takes 1024 bytes."""
-    return text.encode()[:_NOTE_BYTES].decode(errors="ignore")
+    return text.encode(errors="replace")[:_NOTE_BYTES].decode(errors="ignore")

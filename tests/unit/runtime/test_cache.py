@@ -1,0 +1,116 @@
+"""The whole view of a job, put together from everything that is known."""
+
+from __future__ import annotations
+
+from harness.jobs import manifest
+from harness.observing import SERVICE, SITE, pod, pod_manifest
+from harness.timeless import LoopClock
+
+from pet_operator.domain.constants import LABEL_JOB
+from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.views import TrainerView
+from pet_operator.runtime.cache import Answer, Cache
+from pet_operator.runtime.ports import Key
+
+KEY = Key("default", "job")
+
+
+class Known:
+    """A cache and whom it told."""
+
+    def __init__(self) -> None:
+        self.told: list[Key] = []
+        self.cache = Cache(SITE, LoopClock(), self.told.append)
+
+    def job(self, uid: str = "uid-of-job", version: int = 1, generation: int = 1, **spec: object) -> None:
+        content = manifest("job", **spec)
+        identity = {"namespace": "default", "uid": uid, "resourceVersion": str(version), "generation": generation}
+        self.cache.jobs.put({**content, "metadata": {**content["metadata"], **identity, "managedFields": [1]}})
+
+
+async def test_a_job_that_is_not_known_is_not_seen() -> None:
+    assert Known().cache.observe(KEY, synced=True) is None
+
+
+async def test_a_job_is_seen_with_all_that_belongs_to_it() -> None:
+    known = Known()
+    known.job(nodes=2)
+    known.cache.pods.put(pod_manifest(0))
+    known.cache.pods.put(pod_manifest(1, uid="of-its-predecessor"))
+    known.cache.pods.put(pod_manifest(0, name="other"))
+    labels = {LABEL_JOB: "job"}
+    owner = {"uid": "uid-of-job", "controller": True}
+    service = {"name": "job", "namespace": "default", "uid": SERVICE.uid, "labels": labels, "resourceVersion": "1"}
+    known.cache.services.put({"metadata": service | {"ownerReferences": [owner]}})
+    told = LauncherStatus(iteration=3)
+    known.cache.answers[pod(0).uid] = Answer(told, -5.0)
+    view = known.cache.observe(KEY, synced=True)
+    assert view is not None
+    assert (view.job.name, view.job.uid, view.job.spec.nodes) == ("job", "uid-of-job", 2)
+    assert (view.generation, view.resource_version, view.synced, view.deleting) == (1, "1", True, False)
+    assert [each.name for each in view.pods] == ["job-1-0"]
+    assert [each.name for each in view.predecessors] == ["job-1-1"]
+    assert view.service == SERVICE
+    assert view.trainers == {pod(0).uid: TrainerView(status=told, age=5.0)}
+
+
+async def test_of_two_jobs_with_one_name_the_younger_is_seen() -> None:
+    known = Known()
+    known.job("new", version=10)
+    known.job("old", version=9)
+    view = known.cache.observe(KEY, synced=True)
+    assert view is not None
+    assert view.job.uid == "new"
+
+
+async def test_a_job_is_checked_once_for_each_generation_and_uid() -> None:
+    known = Known()
+    views = []
+    for uid, version, generation in (("a", 1, 1), ("a", 2, 1), ("a", 3, 2), ("b", 4, 2)):
+        known.job(uid, version, generation)
+        view = known.cache.observe(KEY, synced=True)
+        assert view is not None
+        views.append(view.job)
+    assert [views[0] is views[1], views[1] is views[2], views[2] is views[3]] == [True, False, False]
+
+
+async def test_the_status_is_read_whatever_is_in_it() -> None:
+    known = Known()
+    known.job()
+    job = known.cache.jobs.of(KEY)[0]
+    changed = {**job, "metadata": {**job["metadata"], "resourceVersion": "2"}, "status": {"attempt": "many", "x": 1}}
+    known.cache.jobs.put(changed)
+    view = known.cache.observe(KEY, synced=True)
+    assert view is not None
+    assert view.status.attempt == 0
+
+
+async def test_field_managers_bookkeeping_is_not_kept() -> None:
+    known = Known()
+    known.job()
+    assert "managedFields" not in known.cache.jobs.of(KEY)[0]["metadata"]
+
+
+async def test_a_pod_without_the_job_s_label_belongs_to_none() -> None:
+    known = Known()
+    known.job()
+    known.cache.pods.put(pod_manifest(0, labels={}))
+    known.cache.pods.put(pod_manifest(1, labels=None))
+    view = known.cache.observe(KEY, synced=True)
+    assert view is not None
+    assert (view.pods, view.predecessors) == ((), ())
+
+
+async def test_a_change_is_told_of_the_job_that_it_belongs_to() -> None:
+    known = Known()
+    known.job()
+    known.cache.pods.put(pod_manifest(0, name="other"))
+    assert known.told == [KEY, Key("default", "other")]
+
+
+async def test_a_job_that_is_lost_leaves_its_successor() -> None:
+    known = Known()
+    known.job("old", version=1)
+    known.job("new", version=2)
+    known.cache.lose(KEY, "old")
+    assert [job["metadata"]["uid"] for job in known.cache.jobs.of(KEY)] == ["new"]

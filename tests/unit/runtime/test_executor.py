@@ -1,0 +1,188 @@
+"""Carrying out what was decided: in order, all that is possible, and what to make of each answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.memory_api import MemoryApi, refuse
+from harness.observing import SITE, UID, job
+
+from pet_operator.domain import manifests
+from pet_operator.domain.constants import CLAIM, CONFIG_MAP, POD, SERVICE, Kind
+from pet_operator.domain.decision import Action, Create, Delete
+from pet_operator.runtime.executor import Executor, Refused
+from pet_operator.runtime.ports import ApiError, Key, Manifest
+
+OWNER = Key("default", "job")
+JOB = job(nodes=3, config="A: 1", checkpoint={"volume": {"size": "1Gi"}})
+CREATES: tuple[Create, ...] = (
+    manifests.service(JOB, "s"),
+    *manifests.shared(JOB, "s"),
+    *(manifests.pod(JOB, SITE, "s", 1, index, 3) for index in range(3)),
+)
+
+
+class Bench:
+    """An executor, its API server, and what it told the cache."""
+
+    def __init__(self) -> None:
+        self.api = MemoryApi()
+        self.seen: list[tuple[str, str]] = []
+        self._executor = Executor(self.api, self._see)
+
+    async def do(self, *actions: Action) -> list[Exception]:
+        """The errors that carrying them out ended with."""
+        try:
+            await self._executor.execute(actions, OWNER, UID)
+        except ExceptionGroup as group:
+            return list(group.exceptions)
+        return []
+
+    def _see(self, plural: str, manifest: Manifest) -> None:
+        self.seen.append((plural, manifest["metadata"]["name"]))
+
+    def written(self) -> list[str]:
+        return [f"{verb} {name}" for verb, _, name in self.api.writes]
+
+
+def refusing(kind: Kind, error: Exception, name: str = "") -> Any:
+    def fault(verb: str, its: Kind, its_name: str) -> None:
+        if its is kind and verb != "get" and its_name.endswith(name):
+            raise error
+
+    return fault
+
+
+async def test_shared_objects_are_made_in_order_and_pods_after_them() -> None:
+    bench = Bench()
+    assert await bench.do(*CREATES) == []
+    assert [plural for _, plural, _ in bench.api.writes] == [
+        "services", "configmaps", "persistentvolumeclaims", "pods", "pods", "pods",
+    ]  # fmt: skip
+
+
+async def test_what_was_made_is_known_before_a_watch_tells_of_it() -> None:
+    bench = Bench()
+    await bench.do(*CREATES)
+    assert bench.seen == [("services", "job"), *(("pods", f"job-1-{index}") for index in range(3))]
+
+
+@pytest.mark.parametrize("error", [ApiError(403, "Forbidden", "no"), ApiError(500, "", "no"), ConnectionError("away")])
+async def test_without_what_they_need_no_pods_are_made(error: Exception) -> None:
+    bench = Bench()
+    bench.api.fault = refusing(CONFIG_MAP, error)
+    assert len(await bench.do(*CREATES)) == 1
+    assert [plural for _, plural, _ in bench.api.writes] == ["services", "persistentvolumeclaims"]
+
+
+async def test_a_pod_that_cannot_be_made_does_not_keep_the_others_from_it() -> None:
+    bench = Bench()
+    bench.api.fault = refusing(POD, TimeoutError(), "-1")
+    (error,) = await bench.do(*CREATES)
+    assert isinstance(error, TimeoutError)
+    assert bench.written()[-2:] == ["create job-1-0", "create job-1-2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(400, "BadRequest"), (403, "Forbidden"), (404, "NotFound"), (409, "Conflict"), (422, "Invalid")],
+)
+async def test_what_the_api_server_will_not_have_says_which_object_and_why(status: int, reason: str) -> None:
+    bench = Bench()
+    bench.api.fault = refusing(POD, ApiError(status, reason, "exceeded quota"))
+    errors = await bench.do(CREATES[-1])
+    assert [(type(error), str(error)) for error in errors] == [(Refused, "Pod job-1-2: exceeded quota")]
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_what_passes_by_itself_is_no_refusal(status: int) -> None:
+    bench = Bench()
+    bench.api.fault = refusing(POD, ApiError(status, "", "later", retry_after=7.0))
+    (error,) = await bench.do(CREATES[-1])
+    assert isinstance(error, ApiError)
+    assert error.retry_after == 7.0
+
+
+async def test_what_is_there_already_and_ours_is_what_we_want() -> None:
+    bench = Bench()
+    for create in CREATES:
+        bench.api.put(create.kind, create.manifest)
+    assert await bench.do(*CREATES) == []
+    assert len(bench.seen) == 4
+
+
+@pytest.mark.parametrize("create", [CREATES[0], CREATES[1], CREATES[-1]], ids=["Service", "ConfigMap", "Pod"])
+async def test_what_is_there_and_somebody_else_s_is_never_taken(create: Create) -> None:
+    bench = Bench()
+    metadata = create.manifest["metadata"]
+    owner = {**metadata["ownerReferences"][0], "uid": "another"}
+    theirs = bench.api.put(create.kind, {**create.manifest, "metadata": {**metadata, "ownerReferences": [owner]}})
+    (error,) = await bench.do(create)
+    what = f"{create.kind.kind} {metadata['name']}"
+    assert str(error) == f"{what} exists and belongs to somebody else; delete it or rename the job"
+    assert bench.api.all(create.kind) == [theirs]
+    assert bench.seen == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "ours"),
+    [
+        ({"pet.dev/job": "job", "app.kubernetes.io/managed-by": "pet-operator"}, True),
+        ({"pet.dev/job": "other", "app.kubernetes.io/managed-by": "pet-operator"}, False),
+        ({"pet.dev/job": "job", "app.kubernetes.io/managed-by": "Helm"}, False),
+        (None, False),
+    ],
+)
+async def test_a_claim_that_an_earlier_job_of_the_name_left_is_used_as_it_is(labels: Any, ours: bool) -> None:
+    bench = Bench()
+    bench.api.put(CLAIM, {"metadata": {"name": "job-checkpoints", "labels": labels}})
+    (create,) = (create for create in CREATES if create.kind is CLAIM)
+    assert (await bench.do(create) == []) is ours
+
+
+async def test_what_was_there_and_is_gone_by_the_time_we_look_is_left_to_the_next_look() -> None:
+    bench = Bench()
+    bench.api.fault = refuse(409, "AlreadyExists", verbs="create")
+    assert await bench.do(CREATES[0]) == []
+    assert bench.seen == []
+
+
+async def test_a_pod_is_deleted_and_known_to_be_going() -> None:
+    bench = Bench()
+    made = bench.api.put(POD, {**CREATES[-1].manifest, "status": {"phase": "Running"}})
+    assert await bench.do(Delete(POD, "job-1-2", made["metadata"]["uid"])) == []
+    assert "deletionTimestamp" in bench.api.all(POD)[0]["metadata"]
+    assert bench.seen == [("pods", "job-1-2")]
+
+
+async def test_a_pod_that_is_gone_or_another_by_now_is_left_alone() -> None:
+    bench = Bench()
+    assert await bench.do(Delete(POD, "job-1-2", "uid")) == []
+    there = bench.api.put(POD, CREATES[-1].manifest)
+    assert await bench.do(Delete(POD, "job-1-2", "of its predecessor")) == []
+    assert bench.api.all(POD) == [there]
+
+
+async def test_a_deletion_that_is_not_allowed_is_an_error() -> None:
+    bench = Bench()
+    bench.api.fault = refuse(403, "Forbidden")
+    (error,) = await bench.do(Delete(POD, "job-1-2", "uid"))
+    assert isinstance(error, ApiError)
+
+
+async def test_all_errors_are_told_together() -> None:
+    bench = Bench()
+    bench.api.fault = refusing(POD, ApiError(500, "", "no"))
+    with pytest.raises(ExceptionGroup, match="3 of 6 requests for default/job failed"):
+        await Executor(bench.api, lambda *_: None).execute(CREATES, OWNER, UID)
+
+
+async def test_nothing_to_do_is_nothing_done() -> None:
+    bench = Bench()
+    assert await bench.do() == []
+    assert bench.api.writes == []
+
+
+def test_the_service_goes_first_so_that_names_resolve_when_pods_start() -> None:
+    assert CREATES[0].kind is SERVICE
