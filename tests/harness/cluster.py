@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ class Jobs:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def watching(self, *words: str) -> subprocess.Popen[str]:
+        """A kubectl that goes on; leaving its `with` statement waits for its end."""
+        return self._kubectl.started("-n", self.namespace.name, *words)
+
     def apply(self, *manifests: Manifest) -> None:
         """`kubectl apply -f` of a file with these."""
         self.kubectl("apply", "-f", "-", content="\n---\n".join(map(json.dumps, manifests)))
@@ -54,10 +59,13 @@ class Jobs:
         """The status as soon as it `holds`. Raises AssertionError once the job is over without that."""
 
         def look() -> Manifest:
-            status = self.status(name)
+            job = self.get(name)
+            status: Manifest = job.get("status") or {}
             if holds(status):
                 return status
-            assert status.get("phase") not in ("Succeeded", "Failed"), f"{name} is never {what}: {json.dumps(status)}"
+            over = status.get("phase") in ("Succeeded", "Failed")
+            edited = status.get("observedGeneration") != job["metadata"]["generation"]
+            assert edited or not over, f"{name} is never {what}: {json.dumps(status)}"
             return {}
 
         return wait_for(f"job {name} {what}", look, SECONDS)
@@ -72,7 +80,8 @@ class Jobs:
 
     def pods(self, name: str) -> list[Manifest]:
         """The pods of a job of this name, by their names."""
-        pods = [pod for pod in self.namespace.all("pods") if pod["metadata"]["labels"].get("pet.dev/job") == name]
+        labelled = [(pod["metadata"].get("labels") or {}, pod) for pod in self.namespace.all("pods")]
+        pods = [pod for labels, pod in labelled if labels.get("pet.dev/job") == name]
         return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
     def objects(self) -> dict[str, list[str]]:
@@ -100,8 +109,7 @@ def jobs_of(plane: ControlPlane) -> Iterator[Jobs]:
         jobs = Jobs(plane, namespace)
         yield jobs
         jobs.kubectl("delete", "ptj", "--all")
-        for pod in namespace.all("pods"):
-            namespace.delete("pods", pod["metadata"]["name"], grace=0)
+        plane.request("DELETE", f"/api/v1/namespaces/{namespace.name}/pods", {"gracePeriodSeconds": 1})
         wait_for("the end of the pods", lambda: not namespace.all("pods"))
 
 

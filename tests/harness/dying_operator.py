@@ -13,7 +13,7 @@ import aiohttp
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.main import main
 
-DEAD = 9
+_DEAD = 9
 
 
 def install(number: int) -> None:
@@ -26,7 +26,7 @@ def install(number: int) -> None:
         if params.method != "GET" and params.response.status < 300 and "/leases" not in params.url.path:
             left -= 1
             if left == 0:
-                os._exit(DEAD)
+                os._exit(_DEAD)
 
     def deadly(self: Metrics, *args: Any) -> aiohttp.TraceConfig:
         config = trace(self, *args)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from pet.engine.distributed import get_rank
+from pet.engine.signals import stop_requested
 
 
 class Gate:
@@ -31,6 +33,24 @@ class Gate:
             return
         (self.folder / f"reached-{where}-{step}").touch()
         while not (self.folder / f"open-{where}-{step}").exists():
+            time.sleep(0.02)
+
+
+class Held:
+    """Holds the ranks of one pod before a step, once, until the pod is killed or asked to stop."""
+
+    def __init__(self, folder: str, step: int, node_index: int) -> None:
+        """Once it holds there is a file `held` in `folder`."""
+        self.mark = Path(folder) / "held"
+        self.step = step
+        self.node_index = node_index
+
+    def before_step(self, storage: Any) -> None:
+        """Hold here?"""
+        if storage.iter != self.step or int(os.environ["PETJOB_NODE_INDEX"]) != self.node_index or self.mark.exists():
+            return
+        self.mark.touch()
+        while stop_requested() is None:
             time.sleep(0.02)
 
 

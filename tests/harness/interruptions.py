@@ -58,6 +58,11 @@ def check(case: Case, folder: Path, data: Path, expected: Training) -> None:
         code, output = training.run()
         assert code == 0, output
     _check_steps(case, training)
+    check_end(training, expected)
+
+
+def check_end(training: Training, expected: Training) -> None:
+    """Everything that a training leaves is bit for bit what the uninterrupted one has left."""
     assert differences(expected.final_state()["model"], training.final_state()["model"]) == []
     for part in ("optimizer", "scheduler", "ranks"):
         assert differences(expected.final_state()[part], training.final_state()[part]) == []

@@ -47,11 +47,11 @@ class Training:
         path = self.folder / "steps.log"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
-    def arguments(self) -> list[str]:
-        """The launcher's command line."""
+    @property
+    def keys(self) -> dict[str, str]:
+        """What it changes in its configuration, wherever it runs."""
         hooks = [{"type": "harness.faults:StepLog", "args": {"path": str(self.folder / "steps.log")}}, *self.hooks]
-        keys = {
-            "MISC.CKPT": str(self.checkpoints),
+        return {
             "MISC.DISPLAY_ITER": "4",
             "ANALYSER.ENABLED": "False",
             "EVAL.ENABLED": "False",
@@ -64,6 +64,10 @@ class Training:
             "SOLVER.SNAPSHOT_ITER": str(self.period),
             "SOLVER.SNAPSHOT_KEEP": "0",
         }
+
+    def arguments(self) -> list[str]:
+        """The launcher's command line."""
+        keys = {"MISC.CKPT": str(self.checkpoints), **self.keys}
         pairs = [word for pair in keys.items() for word in pair]
         launcher = [sys.executable, "-u", "trainer/tools/train_net_all.py"]
         return [*launcher, "--cfg", CFG, "--nproc", str(self.ranks), *pairs, *self.overrides]

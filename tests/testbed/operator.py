@@ -52,7 +52,7 @@ class Operator:
         """`namespace`: the one that it looks after, with a Lease there; empty: all. `program`: a module and what it is
         told before the operator's own arguments."""
         token = plane.service_account_token(NAMESPACE, ACCOUNT)
-        words = [f"--kubeconfig={plane.kubeconfig(USER, token=token)}", f"--lease-namespace={namespace or NAMESPACE}"]
+        words = [f"--kubeconfig={plane.kubeconfig(name, token=token)}", f"--lease-namespace={namespace or NAMESPACE}"]
         if namespace:
             _grant(plane, f"{_RBAC}/namespaces/{namespace}", "Role", _rules("operator-lease-rules"))
             words.append(f"--namespace={namespace}")
