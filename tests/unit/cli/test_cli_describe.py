@@ -44,7 +44,7 @@ RUNNING = {
                    "savedAt": "2026-01-31T11:59:18Z"},
     "attempts": [
         {"attempt": 1, "startedAt": "2026-01-31T10:00:00Z", "endedAt": "2026-01-31T11:30:00Z", "toIteration": 50,
-         "restarts": 2, "reason": "Disrupted", "message": "pod job-1-0 on node a: Disrupted: the pod is gone"},
+         "restarts": 2, "reason": "AppError", "message": "rank 1 on node a: AppError: OSError: no space"},
         {"attempt": 2, "startedAt": "2026-01-31T11:30:00Z", "fromIteration": 50},
     ],
     "failure": {"class": "Disrupted", "type": "PodDeleted", "message": "the pod is gone", "pod": "job-1-0",
@@ -67,7 +67,7 @@ def test_a_running_job_with_all_there_is_to_know(capsys: pytest.CaptureFixture[s
         "  checkpoint    iteration 100, model_iter100.pth, 331.0 MB, 42s old, verified",
         "  restarts      1",
         "  attempts      1  1h30m, iterations 0 to 50, ranks restarted 2 times:"
-        " pod job-1-0 on node a: Disrupted: the pod is gone",
+        " rank 1 on node a: AppError: OSError: no space",
         "                2  30m, from 50",
         "  last failure  Disrupted: pod job-1-0",
         "                PodDeleted: the pod is gone",
@@ -102,6 +102,15 @@ def test_a_failure_is_told_with_its_place_and_the_end_of_its_traceback(capsys: p
         "                  …",
         *(f"                  frame {number}" for number in range(12, 20)),
     ]
+
+
+def test_a_failure_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = {"class": "AppError", "type": "OSError", "message": "no space", "rank": 1, "node": "a"}
+    record = {"attempt": 1, "startedAt": "2026-01-31T11:59:00Z", "endedAt": "2026-01-31T12:00:00Z",
+              "reason": "AppError", "message": "rank 1 on node a: AppError: OSError: no space"}  # fmt: skip
+    text = told(job(phase="Failed", failure=failure, attempts=[record]), capsys)
+    assert "  attempts      1  1m, from 0: AppError" in text
+    assert "".join(text).count("no space") == 1
 
 
 def test_every_problem_of_an_invalid_job_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:

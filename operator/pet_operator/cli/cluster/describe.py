@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pet_operator.cli.live import short_duration
-from pet_operator.cli.output import fact, line
+from pet_operator.cli.output import count, fact, line
 from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.numbers import duration
+from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.status import (
     FAILED,
     RUNNING,
@@ -47,7 +48,7 @@ def print_job(job: Manifest, now: datetime) -> None:
     fact("message", *status.message.splitlines())
     for label, value in _facts(status, now):
         fact(label, value)
-    fact("attempts", *(_attempt(record, now) for record in status.attempts))
+    fact("attempts", *(_attempt(record, status.failure, now) for record in status.attempts))
     if status.failure is not None:
         # The last word on a job that failed; else the cause of its last restart.
         fact("failure" if status.phase == FAILED else "last failure", *_failure(status.failure))
@@ -107,13 +108,14 @@ def _checkpoint(checkpoint: CheckpointStatus, now: datetime) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _attempt(record: AttemptRecord, now: datetime) -> str:
-    """`2  12m, iterations 100 to 200: AppError: rank 3 on node gpu-7: …`."""
+def _attempt(record: AttemptRecord, failure: Failure | None, now: datetime) -> str:
+    """`2  12m, iterations 100 to 200: rank 3 on node gpu-7: AppError: …`; the failure that is told below, in a word."""
     until = record.ended_at or now
     begin = record.from_iteration or 0
     way = f"iterations {begin} to {record.to_iteration}" if record.to_iteration is not None else f"from {begin}"
-    restarts = f", ranks restarted {record.restarts} times" if record.restarts else ""
-    end = record.message or record.reason  # a message names the class as well
+    restarts = f", ranks restarted {count(record.restarts, 'time')}" if record.restarts else ""
+    below = failure is not None and record.message == describe(failure)
+    end = record.reason if below else record.message or record.reason
     return f"{record.attempt}  {age(record.started_at, until)}, {way}{restarts}{f': {end}' if end else ''}"
 
 
