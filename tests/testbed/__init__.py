@@ -5,5 +5,5 @@
 
 `programs` builds what runs, `pki` signs for it, `flags` are its command lines, `processes` starts and stops it,
 `control_plane` puts it together; `process_node` is what pods run on. `kubectl`, `namespace`, `pods` and `waiting` are
-for tests.
+for tests. `operator` and `playground` alone know of Pet.
 """
