@@ -27,6 +27,7 @@ from pet_operator.domain.status import (
     Progress,
 )
 
+SCHEMA = jsonschema.Draft202012Validator(closed(STATUS))
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
@@ -54,18 +55,20 @@ def made_of(form: type, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[An
 
 
 CONDITIONS = made_of(Condition, status=st.sampled_from(["True", "False", "Unknown"]), type=TEXT.filter(bool))
-STATUSES = made_of(
-    JobStatus,
-    phase=st.sampled_from(["", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed"]),
-    recent_restarts=st.lists(TIMES, max_size=3).map(tuple),
-    nodes=st.none() | made_of(Nodes),
-    progress=st.none() | made_of(Progress, metrics=st.dictionaries(TEXT, TEXT, max_size=16)),
-    display=st.none() | made_of(Display),
-    checkpoint=st.none() | made_of(CheckpointStatus),
-    failure=st.none() | made_of(Failure),
-    attempts=st.lists(made_of(AttemptRecord), max_size=10).map(tuple),
-    conditions=st.lists(CONDITIONS, max_size=3).map(tuple),
-)
+PHASES = st.sampled_from(["", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed"])
+PARTS: dict[str, st.SearchStrategy[Any]] = {
+    "recent_restarts": st.lists(TIMES, max_size=3).map(tuple),
+    "nodes": made_of(Nodes),
+    "progress": made_of(Progress, metrics=st.dictionaries(TEXT, TEXT, max_size=3)),
+    "display": made_of(Display),
+    "checkpoint": made_of(CheckpointStatus),
+    "failure": made_of(Failure),
+    "attempts": st.lists(made_of(AttemptRecord), max_size=2).map(tuple),
+    "conditions": st.lists(CONDITIONS, max_size=2).map(tuple),
+}
+WHOLE = made_of(JobStatus, phase=PHASES, **{name: st.just(getattr(JobStatus(), name)) for name in PARTS})
+# One part at a time: all together are more values than hypothesis likes to draw.
+STATUSES = WHOLE | st.one_of([st.builds(JobStatus, **{name: part}) for name, part in PARTS.items()])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just("2026-01-31T12:00:00Z"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -79,12 +82,11 @@ def junk_for(form: type) -> st.SearchStrategy[Any]:
     return st.dictionaries(names, JSON | st.dictionaries(names, JSON, max_size=3), max_size=6) | JSON
 
 
-@settings(max_examples=15)  # each has some hundred values
 @given(status=STATUSES)
 def test_a_status_comes_back_as_it_was_and_fits_the_resource_s_schema(status: JobStatus) -> None:
     written = json.loads(json.dumps(encode(status)))
     assert decode(JobStatus, written) == status
-    jsonschema.validate(written, closed(STATUS))
+    SCHEMA.validate(written)
 
 
 @pytest.mark.parametrize("form", [JobStatus, LauncherStatus, LauncherReport])
