@@ -24,15 +24,15 @@ def test_the_same_file_applied_at_once_waits_for_the_last_save_and_goes_on_from_
     tmp_path: Path, fashion_mnist: Path, jobs: Jobs, nodes: ProcessNodes, uninterrupted: dict[int, Training]
 ) -> None:
     training = ClusterTraining(tmp_path / "t", fashion_mnist, jobs=jobs, nodes=nodes)
-    gate = {"folder": str(training.folder), "after": 22}  # until the test opens it, then until the signal is there
-    held = {"folder": str(training.folder), "step": 23, "node_index": 0}
+    held = {"folder": str(training.folder), "step": 22, "node_index": 0}  # until it is asked to stop
+    gate = {"folder": str(training.folder), "after": 22}  # and then until the test lets it save
     training.hooks = [
-        {"type": "harness.gates:Gate", "args": gate, "priority": 95},
         {"type": "harness.gates:Held", "args": held},
+        {"type": "harness.gates:Gate", "args": gate, "priority": 95},
     ]
     file = training.manifest(config=CONFIG)
     jobs.apply(file)
-    training.wait_for("reached-after-22")
+    training.wait_for("held")
     first = jobs.pods(NAME)
 
     jobs.delete(NAME)
@@ -43,7 +43,7 @@ def test_the_same_file_applied_at_once_waits_for_the_last_save_and_goes_on_from_
 
     (training.folder / "open-after-22").touch()
     status = jobs.reaches(NAME, "Succeeded")
-    assert status["attempts"][0]["fromIteration"] >= 23  # it may take the ranks a step to agree
+    assert status["attempts"][0]["fromIteration"] >= 22  # it may take the ranks a step to agree
     assert training.steps_done == list(range(1, training.steps + 1))
     check_end(training, uninterrupted[1])
     assert "CreateRefused" not in [reason for reason, _ in jobs.events(NAME)]
