@@ -112,7 +112,8 @@ def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
 def _told(status: JobStatus, pod: PodView, told: LauncherStatus, now: datetime) -> JobStatus:
     progress = update(status.progress or Progress(), told, told.metrics, now)
     record = status.current
-    if record.from_iteration is None:
+    if told.resumed_from is not None and record.restarts == 0:
+        # The ranks know better than the checkpoint that was told of last; later ones only start again in place.
         record = replace(record, from_iteration=told.resumed_from)
     return replace(
         status,
