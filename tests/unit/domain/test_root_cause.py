@@ -119,6 +119,12 @@ def test_of_two_alike_the_one_with_the_lower_index_is_the_cause() -> None:
     assert cause(ended(1, 1, report(1)), ended(0, 1, report(1))).pod == "job-1-0"
 
 
+@pytest.mark.parametrize("sign", ["terminating", "disrupted"])
+def test_of_pods_that_stop_together_the_one_that_was_taken_away_is_the_cause(sign: str) -> None:
+    stopped = report(143)
+    assert cause(ended(0, 143, stopped), ended(1, 143, stopped, **{sign: True})).pod == "job-1-1"
+
+
 @pytest.mark.parametrize("code", [75, 143])
 def test_what_follows_from_something_else_waits_ten_seconds_for_it(code: int) -> None:
     view = failed(ended(0, code, report(code), at=NOON), pod(1))

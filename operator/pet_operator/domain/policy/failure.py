@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,7 +38,8 @@ def attempt_end(observed: Observed, *, complete: bool) -> AttemptEnd | None:
         failures += _lost(observed, pods)
     if not failures:
         return None
-    cause = min(failures, key=_rank)
+    taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
+    cause = min(failures, key=lambda failure: _rank(failure, taken))
     alive = any(not pod.over for pod in pods)
     ends = [pod.exit.finished_at for pod in pods if pod.exit is not None and pod.exit.finished_at is not None]
     return AttemptEnd(cause, not alive or _order(cause) <= _order_of(DISRUPTED), min(ends, default=None))
@@ -103,10 +105,11 @@ def _lost(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
     ]
 
 
-def _rank(failure: Failure) -> tuple[int, bool, int]:
-    """Causes go before what follows from them, deaths by signal before errors: a lost peer may surface as any error."""
+def _rank(failure: Failure, taken: Set[str]) -> tuple[int, bool, bool, int]:
+    """Causes go before what follows from them, deaths by signal before errors: a lost peer may surface as any error.
+    Of pods that stop together the one that was taken away goes first: the others stop since it does."""
     crash = failure.class_ in (ExitCode.CRASH.exit_class, OUT_OF_MEMORY)
-    return _order(failure), not crash, failure.node_index or 0
+    return _order(failure), not crash, failure.pod not in taken, failure.node_index or 0
 
 
 def _order(failure: Failure) -> int:
