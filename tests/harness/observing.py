@@ -11,7 +11,7 @@ from typing import Any
 from harness.jobs import manifest
 from harness.timeless import NOON
 from pet.config.job import PetTrainingJob, read_job
-from pet.runfiles.exits import ExitCode
+from pet.runfiles.exits import classify
 from pet_operator.domain.codec import decode, encode, write_time
 from pet_operator.domain.constants import CONTAINER, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_NODE_INDEX
 from pet_operator.domain.decide import decide
@@ -105,7 +105,7 @@ def pods(count: int, phase: str = "Running", **changes: Any) -> tuple[PodView, .
 
 def report(code: int = 1, **fields: Any) -> dict[str, Any]:
     """A launcher's termination message."""
-    kind = ExitCode(code).exit_class
+    kind = classify(code).exit_class
     plain = {"schema": 1, "class": kind, "exitCode": code, "attempt": 1, "restart": 0, "type": kind, "message": "words"}
     return plain | fields
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness.timeless import run
+from hypothesis import is_hypothesis_test
 
 HERE = Path(__file__).parent
 
@@ -14,8 +15,8 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
-            examples = item.get_closest_marker("hypothesis") is not None
-            item.add_marker(pytest.mark.timeout(30 if examples else 2))
+            examples = is_hypothesis_test(getattr(item, "obj", None))
+            item.add_marker(pytest.mark.timeout(60 if examples else 2))
 
 
 @pytest.hookimpl(tryfirst=True)

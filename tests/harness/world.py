@@ -1,0 +1,294 @@
+"""A small world around the operator's runtime: pods that start, step, end and vanish, news that come late, operators
+that die between two writes. It watches over what must hold at every moment, whatever happens."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.memory_api import MemoryApi, Object
+from harness.memory_operator import KEY, MemoryOperator, submit
+from harness.observing import report
+from harness.timeless import LoopClock
+from pet_operator.domain.codec import decode, write_time
+from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, POD, Kind
+from pet_operator.domain.status import JobStatus
+from pet_operator.runtime.poller import Poller
+from pet_operator.runtime.ports import Key, Listing, Manifest
+
+MAX_ITERATIONS = 1000
+
+
+class Death(BaseException):
+    """The operator's process is gone."""
+
+
+class World:
+    """One job. The methods are what may happen; each leaves the operator time to react, if it has heard of it."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.api = MemoryApi()
+        self.iteration = 0
+        self.deaths = 0
+        self._clock = LoopClock()
+        self._news: list[tuple[str, Kind, Object]] = []
+        self._status = JobStatus()
+        self._made: set[str] = set()
+        self._lost: set[str] = set()  # names of pods that somebody else has removed
+        self._restarts = 0  # in place, of the launchers that run
+        self._addresses = 0
+        submit(self.api, **spec)
+        self.api.told = self._happened
+        self._found()
+
+    def _found(self) -> None:
+        """A new operator."""
+        self.gateway = Mortal(self)
+        self.operator = MemoryOperator(self.api, self.gateway)
+        self._poller = Poller(self.operator.cache, self, self._clock, self.operator.queue.add, 5.0)
+
+    async def begin(self) -> None:
+        """The operator sees what there is."""
+        self._news.clear()
+        await self.operator.list()
+        await self.react()
+
+    async def react(self, seconds: float = 0.0) -> None:
+        """Let the operator work; if it dies, another begins."""
+        try:
+            await self.operator.work(seconds)
+        except BaseExceptionGroup as group:
+            if group.split(Death)[1] is not None:
+                raise
+            self.deaths += 1
+            await self.succeed()
+
+    async def succeed(self) -> None:
+        """Another operator takes over."""
+        self._found()
+        await self.begin()
+
+    async def hear(self, number: int | None = None) -> None:
+        """The operator hears of the next changes; None: of all."""
+        heard, self._news = self._news[:number], self._news[number:] if number is not None else []
+        for news in heard:
+            self.operator.news(*news)
+        await self.react()
+
+    async def ask(self) -> None:
+        """The launchers are asked."""
+        await self._poller.round()
+        await self.react()
+
+    async def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        await self.react(seconds)
+
+    def die(self, writes: int, *, answered: bool) -> None:
+        """The operator will die at so many writes from now; `answered`: the API server has taken the last of them."""
+        self.gateway.lives = writes
+        self.gateway.answered = answered
+
+    async def start(self, which: int) -> None:
+        """A pod begins to run."""
+        if pod := self._pick(which, "Pending"):
+            self._addresses += 1
+            self._change(pod, phase="Running", podIP=f"10.0.0.{self._addresses}")
+
+    async def start_all(self) -> None:
+        """All of them do."""
+        for _ in range(len(self.api.all(POD))):
+            await self.start(0)
+
+    async def step(self, iterations: int) -> None:
+        """The ranks get further."""
+        self.iteration = min(MAX_ITERATIONS, self.iteration + iterations)
+
+    async def restart_in_place(self) -> None:
+        """The ranks are started again by their launchers."""
+        self._restarts += 1
+
+    async def end(self, which: int, code: int, told: bool = True) -> None:
+        """A pod's launcher ends; `told`: it leaves a message."""
+        if pod := self._pick(which, "Running"):
+            self._end(pod, code, told)
+
+    async def finish(self) -> None:
+        """All launchers end well."""
+        self.iteration = MAX_ITERATIONS
+        for pod in self.api.all(POD):
+            if pod.get("status", {}).get("phase") == "Running":
+                self._end(pod, 0, True)
+
+    async def vanish(self, which: int) -> None:
+        """A pod is gone without a trace."""
+        if pod := self._pick(which):
+            self._lost.add(pod["metadata"]["name"])
+            self.api.drop(POD, pod["metadata"]["name"])
+
+    async def evict(self, which: int) -> None:
+        """A pod is taken away: it is still there, ended by a signal."""
+        if pod := self._pick(which, "Running"):
+            pod["metadata"]["deletionTimestamp"] = write_time(self._clock.now())
+            conditions = [{"type": "DisruptionTarget", "status": "True"}]
+            self._end(pod | {"status": pod["status"] | {"conditions": conditions}}, 143, False)
+            self._lost.add(pod["metadata"]["name"])
+
+    async def kubelet(self) -> None:
+        """What was to be deleted has ended, and goes."""
+        for pod in self.api.all(POD):
+            if "deletionTimestamp" in pod["metadata"]:
+                self._end(pod, 143, True)
+                self.api.drop(POD, pod["metadata"]["name"])
+
+    async def status(self, address: str, port: int) -> Manifest:
+        """What the launcher at this address answers (`pet_operator.runtime.ports.TrainerClient`)."""
+        for pod in self.api.all(POD):
+            status = pod.get("status", {})
+            if (status.get("podIP"), status.get("phase")) == (address, "Running"):
+                return self._answer(pod)
+        raise ConnectionError("nobody is there")
+
+    async def calm(self) -> int:
+        """Nothing happens any more: in how many rounds, each with all news and a minute, the operator comes to rest."""
+        for rounds in range(20):
+            before = len(self.api.writes)
+            await self.kubelet()
+            await self.hear()
+            await self.wait(70)
+            if len(self.api.writes) == before:
+                return rounds
+        raise AssertionError(f"never rests: {self.api.writes[-10:]}")
+
+    def job(self) -> JobStatus:
+        """The status that the API server has."""
+        return self._status
+
+    def _pick(self, which: int, *phases: str) -> Object | None:
+        pods = [each for each in self.api.all(POD) if "deletionTimestamp" not in each["metadata"]]
+        pods = [each for each in pods if not phases or each.get("status", {}).get("phase", "Pending") in phases]
+        return pods[which % len(pods)] if pods else None
+
+    def _change(self, pod: Object, **status: Any) -> None:
+        self.api.put(POD, pod | {"status": pod.get("status", {}) | status})
+
+    def _end(self, pod: Object, code: int, told: bool) -> None:
+        left = max(0, 2 - self._restarts)
+        numbers = {"iteration": self.iteration, "maxIterations": MAX_ITERATIONS, "resumedFrom": None}
+        words = report(code, iteration=self.iteration, progress=numbers, checkpoint=self._saved(), restartsLeft=left)
+        state = {
+            "exitCode": code,
+            "reason": "Completed" if code == 0 else "Error",
+            "finishedAt": write_time(self._clock.now()),
+            "message": json.dumps(words) if told else "",
+        }
+        containers = [{"name": "trainer", "state": {"terminated": state}}]
+        self._change(pod, phase="Failed" if code else "Succeeded", containerStatuses=containers)
+
+    def _saved(self) -> Object | None:
+        """A checkpoint each hundred iterations."""
+        last = self.iteration // 100 * 100
+        return {"iteration": last, "file": f"{last}.pth", "bytes": 1, "verified": True} if last else None
+
+    def _answer(self, pod: Object) -> Object:
+        labels = pod["metadata"]["labels"]
+        leads = labels["pet.dev/node-index"] == "0"
+        saved = self._saved()
+        return {
+            "schema": 1,
+            "uid": labels["pet.dev/job-uid"],
+            "attempt": int(labels[LABEL_ATTEMPT]),
+            "restarts": self._restarts,
+            "state": "training",
+            "iteration": self.iteration if leads else None,
+            "maxIterations": MAX_ITERATIONS if leads else None,
+            "losses": {"total": 1 / (1 + self.iteration)} if leads else None,
+            "checkpoint": saved | {"ageSeconds": 1.0} if saved and leads else None,
+            "ranks": [{"lastStepAgeSeconds": 0.1 if self.iteration else None}] * 2,
+        }
+
+    def _happened(self, type_: str, kind: Kind, manifest: Object) -> None:
+        """Everything that is written, by whomever: it becomes news, and must be right."""
+        self._news.append((type_, kind, manifest))
+        if kind is JOB:
+            self._judge_status(decode(JobStatus, manifest.get("status")))
+        if kind is POD and type_ == "ADDED":
+            self._judge_pod(manifest)
+
+    def _judge_status(self, new: JobStatus) -> None:
+        old, self._status = self._status, new
+        assert new.attempt in (old.attempt, old.attempt + 1), "an attempt was skipped, or went back"
+        assert new.restarts >= old.restarts, "restarts went back"
+        assert not old.finished or (new.phase, new.reason, new.attempt) == (old.phase, old.reason, old.attempt)
+
+    def _judge_pod(self, pod: Object) -> None:
+        name, attempt = pod["metadata"]["name"], pod["metadata"]["labels"][LABEL_ATTEMPT]
+        assert attempt == str(self._status.attempt), "a pod of another attempt than is written"
+        assert not self._status.finished, "a pod of a job that has finished"
+        assert name not in self._made - self._lost, "a pod was made twice"
+        self._made.add(name)
+        for other in self.api.all(POD):
+            over = other.get("status", {}).get("phase") in ("Succeeded", "Failed")
+            assert over or other["metadata"]["labels"][LABEL_ATTEMPT] == attempt, "pods of two attempts at once"
+        self._restarts = 0
+
+
+class Mortal:
+    """The way to the API server of one operator, which may die at a write."""
+
+    def __init__(self, world: World) -> None:
+        self.lives: int | None = None
+        self.answered = True
+        self._world = world
+        self._dead = False
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """As the API server does; a healthy operator never makes a pod that is there."""
+        names = [pod["metadata"]["name"] for pod in self._world.api.all(POD)]
+        assert kind is not POD or self._world.deaths or manifest["metadata"]["name"] not in names
+        return await self._write(lambda: self._world.api.create(kind, manifest))
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
+        """As the API server does; a pod of the attempt that counts is never touched."""
+        for pod in self._world.api.all(POD):
+            if pod["metadata"]["uid"] == uid:
+                status = self._world.job()
+                former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < status.attempt
+                assert former or status.finished, f"{key.name} was healthy"
+        return await self._write(lambda: self._world.api.delete(kind, key, uid=uid))
+
+    async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
+        """As the API server does."""
+        assert key == KEY
+        return await self._write(
+            lambda: self._world.api.apply_status(key, status, uid=uid, resource_version=resource_version)
+        )
+
+    async def get(self, kind: Kind, key: Key) -> Manifest | None:
+        """As the API server does."""
+        self._live()
+        return await self._world.api.get(kind, key)
+
+    async def list(self, kind: Kind, selector: str) -> Listing:
+        """As the API server does."""
+        self._live()
+        return await self._world.api.list(kind, selector)
+
+    def watch(self, kind: Kind, selector: str, resource_version: str) -> Any:
+        """Nothing is watched: the world tells."""
+        return self._world.api.watch(kind, selector, resource_version)
+
+    async def _write(self, write: Any) -> Any:
+        self._live()
+        if self.lives is not None:
+            self.lives -= 1
+            self._dead = self.lives <= 0
+            if self._dead and not self.answered:
+                raise Death
+        answer = await write()
+        self._live()
+        return answer
+
+    def _live(self) -> None:
+        if self._dead:
+            raise Death
