@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.observing import later, leading, running, seen, told
+import pytest
+from harness.observing import ended, later, leading, report, running, seen, told
 
 from pet_operator.domain.decide import decide
+from pet_operator.domain.decision import Observed
+
+
+def assumed_from(iteration: int) -> Observed:
+    """A running job whose attempt was begun when its newest known checkpoint was this one."""
+    view = running()
+    record = replace(view.status.current, from_iteration=iteration)
+    return replace(view, status=replace(view.status, attempts=(record,)))
 
 
 def test_an_attempt_began_where_its_ranks_say_and_starts_in_place_do_not_change_that() -> None:
-    view = running()
-    assumed = replace(view.status.current, from_iteration=10)
-    view = replace(view, status=replace(view.status, attempts=(assumed,)))
-
-    view = replace(view, trainers=told([leading(20, resumedFrom=15)]))
+    view = replace(assumed_from(10), trainers=told([leading(20, resumedFrom=15)]))
     view = seen(view, decide(view, later(10)))
     assert view.status.current.from_iteration == 15
 
     view = replace(view, trainers=told([leading(30, resumedFrom=25, restarts=1)]))
     assert decide(view, later(20)).status.current.from_iteration == 15
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_one_that_ended_before_it_was_asked_says_it_with_its_last_word(code: int) -> None:
+    last_word = report(code, iteration=30, progress={"maxIterations": 200, "resumedFrom": 15})
+    view = replace(assumed_from(10), pods=(ended(0, code, last_word),), trainers={})
+    assert decide(view, later(10)).status.attempts[0].from_iteration == 15

@@ -9,7 +9,7 @@ from operator import itemgetter
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.numbers import display, newest_checkpoint, staled, step, update
-from pet_operator.domain.policy.restart import restarted_in_place
+from pet_operator.domain.policy.restart import began_at, restarted_in_place
 from pet_operator.domain.status import RUNNING, STARTING, JobStatus, Nodes, Progress
 from pet_operator.domain.views import PodView
 
@@ -111,15 +111,10 @@ def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
 
 def _told(status: JobStatus, pod: PodView, told: LauncherStatus, now: datetime) -> JobStatus:
     progress = update(status.progress or Progress(), told, told.metrics, now)
-    record = status.current
-    if told.resumed_from is not None and record.restarts == 0:
-        # The ranks know better than the checkpoint that was told of last; later ones only start again in place.
-        record = replace(record, from_iteration=told.resumed_from)
     return replace(
-        status,
+        began_at(status, told.resumed_from),
         rank0_pod=pod.name,
         progress=progress,
         display=display(progress),
         checkpoint=newest_checkpoint(status.checkpoint, told.checkpoint, now),
-        attempts=(*status.attempts[:-1], record),
     )

@@ -53,6 +53,15 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
     return Outcome(True, cause.class_, text, (*recent, *[now] * (used + 1)))
 
 
+def began_at(status: JobStatus, iteration: int | None) -> JobStatus:
+    """The attempt began where its ranks say, if they do, which may be after the checkpoint that was told of last. Ranks
+    that were started again in place say where they went on."""
+    if iteration is None or status.current.restarts:
+        return status
+    record = replace(status.current, from_iteration=iteration)
+    return replace(status, attempts=(*status.attempts[:-1], record))
+
+
 def restarted_in_place(status: JobStatus, times: int) -> JobStatus:
     """With the restarts in place that were not counted yet; a launcher tells how many there were in its attempt."""
     new = times - status.current.restarts

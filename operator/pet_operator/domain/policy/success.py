@@ -8,7 +8,7 @@ from datetime import datetime
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.numbers import ended, newest_checkpoint, update
-from pet_operator.domain.policy.restart import restarted_in_place
+from pet_operator.domain.policy.restart import began_at, restarted_in_place
 from pet_operator.domain.status import SUCCEEDED, JobStatus, Nodes, Progress
 from pet_operator.domain.views import PodView
 
@@ -43,7 +43,7 @@ def _with_numbers(status: JobStatus, pod: PodView, report: LauncherReport, now: 
     told = replace(report.progress, iteration=report.iteration)
     progress = update(status.progress or Progress(), told, report.metrics, now)
     status = replace(
-        status,
+        began_at(status, told.resumed_from),
         rank0_pod=pod.name,
         progress=progress,
         checkpoint=newest_checkpoint(status.checkpoint, report.checkpoint, now),
