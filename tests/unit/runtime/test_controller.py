@@ -10,7 +10,7 @@ from harness.jobs import manifest
 from harness.memory_api import MemoryApi, refuse
 from harness.memory_operator import KEY, MemoryOperator, change_pod, pods_of, status_of, submit
 
-from pet_operator.domain.constants import JOB, POD, Kind
+from pet_operator.domain.constants import JOB, POD, SERVICE, Kind
 from pet_operator.runtime.ports import ApiError
 
 MADE = [
@@ -90,6 +90,23 @@ async def test_a_status_that_somebody_else_has_changed_is_decided_on_again() -> 
     operator.news("MODIFIED", JOB, changed)
     await operator.work()
     assert status_of(api).attempt == 1
+
+
+async def test_a_status_is_never_written_over_one_that_came_while_it_was_acted_on() -> None:
+    api, operator = await started()
+    await operator.look()
+    await operator.look()
+    api.drop(SERVICE, "job")
+    await operator.list()
+
+    def meanwhile(verb: str, kind: Kind, name: str) -> None:
+        if (verb, kind) == ("create", SERVICE):
+            (job,) = api.all(JOB)
+            operator.news("MODIFIED", JOB, api.put(JOB, {**job, "status": {**job["status"], "attempt": 7}}))
+
+    api.fault = meanwhile
+    await operator.look()
+    assert (operator.looks[-1], status_of(api).attempt) == ("retry", 7)
 
 
 async def test_a_conflict_is_no_news_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
