@@ -50,6 +50,24 @@ def test_both_nodes_start_again_after_a_kill_and_stop_together(tmp_path: Path) -
         assert {launched.termination["class"] for launched in launchers} == {"Preempted"}
 
 
+def test_launcher_that_reads_late_still_finds_the_store(tmp_path: Path) -> None:
+    script = """
+    note("begun")
+    if os.environ["PET_NODE_RANK"] == "0":
+        wait_for("release")
+    """
+    with bench(tmp_path, script) as made:
+        first, second = made.launch_nodes(2)
+        eventually(lambda: len(made.journal("begun")) == 2, "both ranks run")
+        eventually(lambda: second.status()["state"] == "finished", "one node has finished and waits for the other")
+        second.process.send_signal(signal.SIGSTOP)
+        made.touch("release")
+        eventually((tmp_path / "termination0").exists, "node 0 has read how both ended, and is about to leave")
+        second.process.send_signal(signal.SIGCONT)
+        assert [launched.wait() for launched in (first, second)] == [0, 0]
+        assert "sendBytes" not in first.err + second.err
+
+
 def test_node_whose_peer_is_gone_for_good_ends_with_75(tmp_path: Path) -> None:
     with bench(tmp_path, SCRIPT) as made:
         first, second = made.launch_nodes(2, PETJOB_STARTUP_SECONDS="30")

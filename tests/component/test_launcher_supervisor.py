@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness.launcher import CFG, ROOT, Bench, alive, eventually
+from harness.peers import DictStore
 
 from pet.config import JobEnvironment
 from pet.launch.options import parse_options
@@ -17,29 +18,6 @@ from pet.launch.record import Record
 from pet.launch.supervisor import StoppedBeforeStart, Supervisor
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
-
-
-class DictStore:
-    """As torch's store, in one process."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
-        self.numbers: dict[str, int] = {}
-        self.lock = threading.Lock()
-
-    def set(self, key: str, value: str, /) -> None:
-        self.values[key] = value.encode()
-
-    def get(self, key: str, /) -> bytes:
-        return self.values[key]
-
-    def check(self, keys: list[str], /) -> bool:
-        return all(key in self.values for key in keys)
-
-    def add(self, key: str, amount: int, /) -> int:
-        with self.lock:
-            self.numbers[key] = self.numbers.get(key, 0) + amount
-            return self.numbers[key]
 
 
 class Job:
@@ -248,6 +226,14 @@ def test_node_does_not_restart_beside_one_that_is_over(bench: Bench) -> None:
     assert (first.code, second.code) == (ExitCode.PEER_LOST, ExitCode.APP_ERROR)
     assert "finished here, but not everywhere" in first.message
     assert len(bench.journal("start")) == 2
+
+
+def test_node_that_has_finished_does_not_wait_for_a_launcher_that_is_gone(bench: Bench) -> None:
+    bench.write("sys.exit(0)")
+    job = Job(bench, 2, 1)
+    job.store.gone = True
+    _, second = job.start().verdicts()
+    assert (second.code, len(bench.journal("start"))) == (ExitCode.SUCCEEDED, 2)
 
 
 def test_run_files_of_each_start_lie_in_a_folder_of_their_own(bench: Bench) -> None:

@@ -38,8 +38,11 @@ _REFUSALS = (
     (CheckpointUnusable, ExitCode.CHECKPOINT_UNUSABLE),
     (Fenced, ExitCode.NO_RESTART),
 )
-# How long the launcher of node 0, whose store carries the launchers' reports, waits for the others to read its own.
+# How long the launcher of node 0, whose store carries the launchers' reports, waits for the others to have read them.
 _LINGER_SECONDS = 5.0
+# A peer that is gone is news, and told as such. At its own level torch prints 20 lines of C++ frames for every call to
+# the store of one. The ranks inherit it.
+_TORCH_LOG = ("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
 def run(argv: Sequence[str], tools: Path) -> NoReturn:
@@ -53,6 +56,8 @@ def run(argv: Sequence[str], tools: Path) -> NoReturn:
 
 def launch(argv: Sequence[str], tools: Path) -> ExitCode:
     """Start the ranks that the command line and the environment ask for; returns how they ended."""
+    os.environ.setdefault(*_TORCH_LOG)  # before anything imports torch
+    os.environ.setdefault(*_TORCH_LOG)  # before anything imports torch
     try:
         options = parse_options(argv)
     except SystemExit:  # --help is answered
@@ -67,8 +72,9 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
             return _refuse(error)
         verdict = _supervise(supervisor)
         _report(verdict, supervisor)
-        if plan.environment.node_rank == 0 and supervisor.peers is not None:
-            supervisor.peers.wait(_LINGER_SECONDS, until=lambda: False)
+        # Without a verdict the agent's thread still waits for something of the store, which answers one at a time.
+        if supervisor.verdict is not None and supervisor.peers is not None:
+            supervisor.peers.leave(_LINGER_SECONDS)
         return verdict.code
 
 

@@ -1,7 +1,8 @@
 """What the launchers of one job tell one another: how the ranks of each node ended.
 
 It goes through the store of the rendezvous, under the prefix of the round: a report of an earlier start of ranks cannot
-be read as one of this start. The store lives in the launcher of node 0; once that is gone there is no more news.
+be read as one of this start. The store lives in the launcher of node 0, which therefore leaves last; once it is gone
+there is no more news, and nobody asks again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pet.runfiles.exits import ExitCode
 
 _POLL_SECONDS = 0.1
 _COUNT = "pet/ends"
+_LEFT = "pet/left"
+_HOST = 0  # the node whose launcher has the store
+_LEFT = "pet/left"
+_HOST = 0  # the node whose launcher has the store
 _T = TypeVar("_T")
 
 
@@ -70,6 +75,7 @@ class Peers:
         self._node = node
         self._others = [other for other in range(nodes) if other != node]
         self._reports: dict[int, Report] = {}
+        self._gone = False
 
     def publish(self, verdict: Verdict, *, restarts: bool) -> None:
         """Tell the others how this node's ranks ended."""
@@ -95,16 +101,30 @@ class Peers:
         return len(self.reports()) == len(self._others)
 
     def wait(self, seconds: float, until: Callable[[], bool]) -> None:
-        """Wait until all have told, or `until` says so, or the time is over."""
+        """Wait until all have told, or `until` says so, or the store is gone, or the time is over."""
+        self._wait(seconds, until=lambda: self.complete or until())
+
+    def leave(self, seconds: float) -> None:
+        """Say that this launcher reads no more. That of node 0 waits until all others have said so, or time is over."""
+        if self._node != _HOST:
+            self._ask(self._store.add, _LEFT, 1)
+        elif self._others:
+            self._wait(seconds, until=lambda: self._ask(self._store.add, _LEFT, 0) == len(self._others))
+
+    def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
-        while not self.complete and not until() and time.monotonic() < deadline:
+        while not until() and not self._gone and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def _ask(self, call: Callable[..., _T], *arguments: object) -> _T | None:
+        """None once the store is gone. It never comes back to this round, and torch prints a dump for every call."""
+        if self._gone:
+            return None
         try:
             return call(*arguments)
-        except RuntimeError:
-            return None  # torch's DistError: the launcher of node 0 is gone, what it told before is kept
+        except RuntimeError:  # torch's DistError: the launcher of node 0 is gone, what it told before is kept
+            self._gone = True
+            return None
 
 
 def _key(node: int) -> str:

@@ -115,7 +115,10 @@ class Supervisor:
             self._group = None
 
     def await_peers(self) -> None:
-        """All ranks here finished: wait for those of the other nodes, whose end decides the job's."""
+        """All ranks here finished: wait for those of the other nodes, whose end decides the job's.
+
+        If the launcher of node 0 is gone meanwhile, this node's end is a good one: that node tells of its own.
+        """
         _, peers = self._current()
         peers.wait(_FINISH_SECONDS, until=lambda: self.stopping or any(map(_is_bad, peers.reports())))
         bad = next(filter(_is_bad, peers.reports()), None)

@@ -1,0 +1,56 @@
+"""What launchers tell one another through a store that one of them takes away with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from harness.peers import DictStore
+
+from pet.launch.peers import Peers
+from pet.launch.verdict import Verdict
+from pet.runfiles.exits import ExitCode
+
+NEVER = 3600.0  # seconds: nothing here may wait until they are over
+FINISHED = Verdict.plain(ExitCode.SUCCEEDED, "all ranks finished")
+
+
+def test_a_store_that_is_gone_is_asked_once_and_not_waited_for() -> None:
+    store = DictStore()
+    peers = Peers(store, node=1, nodes=2)
+    store.gone = True
+    peers.publish(FINISHED, restarts=False)
+    peers.wait(NEVER, until=lambda: False)
+    peers.leave(NEVER)
+    assert (peers.reports(), store.calls) == ([], 1)
+
+
+def test_what_was_told_before_the_store_went_is_kept() -> None:
+    store = DictStore()
+    peers = Peers(store, node=1, nodes=2)
+    Peers(store, node=0, nodes=2).publish(FINISHED, restarts=False)
+    assert peers.complete
+    store.gone = True
+    assert [report.node for report in peers.reports()] == [0]
+
+
+def test_node_0_leaves_when_the_others_have_read_not_when_they_have_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DictStore()
+    host, other = (Peers(store, node, nodes=2) for node in (0, 1))
+    for peers in (host, other):
+        peers.publish(FINISHED, restarts=False)
+    assert host.complete, "all that node 0 itself wants to know"
+    naps: list[Callable[[], None]] = [lambda: None, lambda: other.leave(0.0)]
+    monkeypatch.setattr("pet.launch.peers.time.sleep", lambda seconds: naps.pop(0)())
+    host.leave(NEVER)
+    assert naps == []
+
+
+def test_node_0_does_not_wait_for_ever_for_one_that_does_not_leave() -> None:
+    Peers(DictStore(), node=0, nodes=2).leave(0.0)
+
+
+def test_the_only_node_waits_for_nobody() -> None:
+    store = DictStore()
+    Peers(store, node=0, nodes=1).leave(NEVER)
+    assert store.calls == 0
