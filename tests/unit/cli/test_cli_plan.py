@@ -25,7 +25,7 @@ def job(name: str = "good") -> Job:
     config = {
         "MISC": {"DEVICE": "cpu"},
         "TRAIN": {"DATASETS": ["fashion_mnist_train"], "BATCH_SIZE": 8},
-        "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100, "WARM_UP_ITERS": 10}},
+        "SOLVER": {"SCHEDULER": {"TOTAL_ITERS": 100, "STEPS": [50], "WARM_UP_ITERS": 10}},
     }
     return cpu_manifest(name, cfg="cfgs/tasks/cls/mine.yaml", config=config)
 

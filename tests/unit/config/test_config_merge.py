@@ -72,6 +72,17 @@ def test_a_text_that_is_no_mapping_is_refused(text: str) -> None:
     assert "is not a mapping of sections" in problems_of(text)["config"]
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("010", "010 is octal in YAML 1.1, and so 8; write 10 or 8 (line 2 of config)"),
+        ("1:20", "1:20 is a number of base 60 in YAML 1.1"),
+    ],
+)
+def test_a_number_that_the_versions_of_yaml_read_differently_is_refused(number: str, message: str) -> None:
+    assert message in problems_of(f"TRAIN:\n  BATCH_SIZE: {number}")["TRAIN.BATCH_SIZE"]
+
+
 def test_several_documents_are_refused() -> None:
     assert "2 YAML documents" in problems_of("MISC: {SEED: 1}\n---\nMISC: {SEED: 2}")["config"]
 

@@ -59,6 +59,18 @@ def test_the_defaults_break_no_rule(script: str) -> None:
         (["TRAIN.HOOKS", "[{'type': 'my hooks:Counter'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),
         (["TRAIN.DATASETS", "['../x_train']"], "TRAIN.DATASETS", "'../x_train' leads out of the folder"),
         (["TEST.DATASETS", "['/data/x_test']"], "TEST.DATASETS", "'/data/x_test' leads out of the folder"),
+        (
+            ["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': 'FOO'}]"],
+            "TRAIN.HOOKS[0].priority",
+            "'FOO' is no priority",
+        ),
+        (["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': 'writer'}]"], "TRAIN.HOOKS[0].priority", "did you mean WRITER?"),
+        (["TRAIN.RANDOM_RESIZED_CROP.SCALE", "[1, 0.5]"], "TRAIN.RANDOM_RESIZED_CROP.SCALE", "the lower one first"),
+        (
+            ["TRAIN.RANDOM_RESIZED_CROP.RATIO", "[0, 1]"],
+            "TRAIN.RANDOM_RESIZED_CROP.RATIO",
+            "(0, 1) must be two",
+        ),
         (["MODEL.SLIM_RESNET.BLOCKS", "[1]"], "MODEL.SLIM_RESNET.BLOCKS", "has 1 stages and WIDTHS 4"),
         (["DATA.PIXEL_MEAN", "[1.0]"], "DATA.PIXEL_MEAN", "has 1 entries and MODEL.IN_CHANNELS is 3"),
     ],
@@ -108,33 +120,47 @@ def test_what_counts_epochs_is_right_where_the_run_does() -> None:
 
 
 SCHEDULER = "SOLVER.SCHEDULER"
+EARLY = [f"{SCHEDULER}.STEPS", "[1]"]  # a milestone that any run comes to
 
 
 @pytest.mark.parametrize(
     ("pairs", "reason", "field", "message"),
     [
         ([f"{SCHEDULER}.WARM_UP_ITERS", "90000"], "WarmUpTooLong", f"{SCHEDULER}.WARM_UP_ITERS", "TOTAL_ITERS 90000"),
-        ([f"{SCHEDULER}.TOTAL_ITERS", "20"], "WarmUpTooLong", f"{SCHEDULER}.WARM_UP_ITERS", "500 is not less than"),
         (
-            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "2.5"],
+            [*EARLY, f"{SCHEDULER}.TOTAL_ITERS", "20"],
+            "WarmUpTooLong",
+            f"{SCHEDULER}.WARM_UP_ITERS",
+            "500 is not less than",
+        ),
+        (
+            [*EARLY, f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "2.5"],
             "WarmUpTooLong",
             f"{SCHEDULER}.WARM_UP_EPOCHS",
             "2.5 is not less than TOTAL_EPOCHS 2",
         ),
         (
-            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.TOTAL_ITERS", "20"],
+            [*EARLY, f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.TOTAL_ITERS", "20"],
             "NoEffect",
             f"{SCHEDULER}.TOTAL_ITERS",
             "20 has no effect: TOTAL_EPOCHS 2 sets the length; leave it out",
         ),
         (
-            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "1", f"{SCHEDULER}.WARM_UP_ITERS", "9"],
+            [
+                *EARLY,
+                f"{SCHEDULER}.TOTAL_EPOCHS",
+                "2",
+                f"{SCHEDULER}.WARM_UP_EPOCHS",
+                "1",
+                f"{SCHEDULER}.WARM_UP_ITERS",
+                "9",
+            ],
             "NoEffect",
             f"{SCHEDULER}.WARM_UP_ITERS",
             "9 has no effect: WARM_UP_EPOCHS",
         ),
         (
-            [f"{SCHEDULER}.TOTAL_EPOCHS", "2", "SOLVER.SNAPSHOT_EPOCHS", "1", "SOLVER.SNAPSHOT_ITER", "9"],
+            [*EARLY, f"{SCHEDULER}.TOTAL_EPOCHS", "2", "SOLVER.SNAPSHOT_EPOCHS", "1", "SOLVER.SNAPSHOT_ITER", "9"],
             "NoEffect",
             "SOLVER.SNAPSHOT_ITER",
             "9 has no effect: SNAPSHOT_EPOCHS 1",
@@ -152,6 +178,19 @@ SCHEDULER = "SOLVER.SCHEDULER"
             "here is POLY",
         ),
         ([f"{SCHEDULER}.LR_POW", "0.5"], "NoEffect", f"{SCHEDULER}.LR_POW", "it belongs to POLICY POLY"),
+        (
+            [f"{SCHEDULER}.TOTAL_EPOCHS", "10"],
+            "NeverDecays",
+            f"{SCHEDULER}.STEPS",
+            "TOTAL_EPOCHS 10, so",
+        ),
+        (
+            [f"{SCHEDULER}.TOTAL_ITERS", "600", f"{SCHEDULER}.STEPS", "[600]"],
+            "NeverDecays",
+            f"{SCHEDULER}.STEPS",
+            "(600,) lie beyond the end of the run, TOTAL_ITERS 600",
+        ),
+        (["DATA.PIXEL_MEAN", "[123, 117, 104]"], "ScaleOfPixels", "DATA.PIXEL_MEAN", "or give rgb255"),
         (["TRAIN.DATASETS", "['mnist_test']"], "TrainsOnTestData", "TRAIN.DATASETS", "did you mean mnist_train?"),
     ],
 )
@@ -171,9 +210,19 @@ def test_what_contradicts_itself_without_harm_is_warned_of(
         [f"{SCHEDULER}.POLICY", "COSINE"],
         [f"{SCHEDULER}.POLICY", "STEP_COSINE", f"{SCHEDULER}.STEPS", "[3]", f"{SCHEDULER}.GAMMA", "0.5"],
         [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.STEPS", "[1]"],
-        [f"{SCHEDULER}.TOTAL_EPOCHS", "2", f"{SCHEDULER}.WARM_UP_EPOCHS", "1", f"{SCHEDULER}.WARM_UP_ITERS", "0"],
-        [f"{SCHEDULER}.TOTAL_EPOCHS", "-1", f"{SCHEDULER}.TOTAL_ITERS", "1000"],
-        ["TRAIN.HOOKS", "[{'type': 'my.hooks:Counter'}, {'type': 'registered-name'}]"],
+        [
+            *EARLY,
+            f"{SCHEDULER}.TOTAL_EPOCHS",
+            "2",
+            f"{SCHEDULER}.WARM_UP_EPOCHS",
+            "1",
+            f"{SCHEDULER}.WARM_UP_ITERS",
+            "0",
+        ],
+        [*EARLY, f"{SCHEDULER}.TOTAL_EPOCHS", "-1", f"{SCHEDULER}.TOTAL_ITERS", "1000"],
+        [f"{SCHEDULER}.TOTAL_ITERS", "600", f"{SCHEDULER}.STEPS", "[]"],
+        ["DATA.PIXEL_MEAN", "[123, 117, 104]", "DATA.FORMAT.IMAGE", "rgb255"],
+        ["TRAIN.HOOKS", "[{'type': 'my.hooks:Counter', 'priority': 'WRITER'}, {'type': 'name', 'priority': 65}]"],
         ["TRAIN.DATASETS", "['my/sub.folder_train', 'a..b_train']"],
     ],
 )

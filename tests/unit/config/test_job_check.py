@@ -44,7 +44,7 @@ def test_a_valid_job_has_a_script_and_a_configuration() -> None:
 
 def test_all_problems_of_spec_script_and_configuration_come_together() -> None:
     template = {"spec": {"containers": [{"env": [{"name": "RANK"}]}]}}
-    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 7, "BATCHSIZE": 1}, "SOLVER": {"SNAPSHOT_ITER": "often"}}
+    config = {"TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 7, "BATCHSIZE": 1}, "SOLVER": {"SNAPSHOT_ITER": "often"}}
     review = check_manifest(manifest("n" * 51, cfg="cfgs/tasks/clss/a.yaml", config=config, template=template), SCRIPTS)
     assert list(problems(review)) == [
         "metadata.name",
@@ -59,7 +59,7 @@ def test_all_problems_of_spec_script_and_configuration_come_together() -> None:
     assert review.cfg is None
 
 
-VALID_CONFIG: dict[str, Any] = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
+VALID_CONFIG: dict[str, Any] = {"TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
 
 
 def changed(**sections: Any) -> dict[str, Any]:
@@ -110,12 +110,12 @@ def test_a_part_that_is_missing_or_no_mapping_is_one_problem(part: str, broken: 
 
 
 def test_a_misspelt_key_does_not_hide_what_is_wrong_with_the_right_one() -> None:
-    train = {"DATASETS": ["a"], "BATCHSIZE": 8, "BATCH_SIZE": 7}
+    train = {"DATASETS": ["a_train"], "BATCHSIZE": 8, "BATCH_SIZE": 7}
     assert list(problems(check(config=changed(TRAIN=train)))) == ["TRAIN.BATCHSIZE", "TRAIN.BATCH_SIZE"]
 
 
 def test_a_script_that_belongs_to_pet_but_is_not_built_is_refused_without_judging_its_keys() -> None:
-    review = check(cfg="cfgs/tasks/face/a.yaml", config={"TRAIN": {"DATASETS": ["a"]}, "MODEL": {"ARCFACE": 1},
+    review = check(cfg="cfgs/tasks/face/a.yaml", config={"TRAIN": {"DATASETS": ["a_train"]}, "MODEL": {"ARCFACE": 1},
                                                           "MISC": {"DEVICE": "cpu"}})  # fmt: skip
     assert list(problems(review)) == ["spec.cfg"]
     assert problems(review)["spec.cfg"].endswith("is not built yet; available: tools/tasks/cls/train_net.py")
@@ -130,7 +130,7 @@ def test_a_wrong_type_is_a_problem_of_the_spec() -> None:
     ("gpus", "device", "valid"), [(0, "cpu", True), (0, "cuda", False), (1, "cuda", True), (1, "cpu", False)]
 )
 def test_the_device_must_be_what_the_job_asks_the_node_for(gpus: int, device: str, valid: bool) -> None:
-    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": device}}
+    config = {"TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": device}}
     review = check(gpusPerNode=gpus, procsPerNode=None, config=config)
     assert list(problems(review)) == ([] if valid else ["MISC.DEVICE"])
 
@@ -179,7 +179,7 @@ def test_a_configuration_that_forbids_what_the_job_says_of_resuming_is_warned_of
 
 
 def test_a_checkpoint_folder_in_the_configuration_is_ignored_with_a_warning() -> None:
-    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu", "CKPT": "mine"}}
+    config = {"TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu", "CKPT": "mine"}}
     assert reasons(check(config=config)) == ["CkptIgnored"]
 
 
@@ -189,6 +189,36 @@ def test_checkpoints_without_a_volume_are_warned_of(nodes: int, loss: str) -> No
     assert review.valid
     assert reasons(review) == ["NotPersistent"]
     assert loss in review.warnings[0].message
+
+
+def test_a_run_on_this_machine_is_told_nothing_of_what_only_a_cluster_has() -> None:
+    for checkpoint in (None, {"volume": {"claimName": "c"}, "onDelete": "Delete"}, {"resume": "other/model_iter3.pth"}):
+        review = check_manifest(manifest(checkpoint=checkpoint), SCRIPTS, local=True)
+        assert (review.problems, review.warnings) == ((), ())
+    assert list(problems(check(checkpoint={"resume": "other"}))) == ["spec.checkpoint.resume"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field", "message"),
+    [
+        (
+            {"MODEL.BACKBONE": "resnet51"},
+            "MODEL.BACKBONE",
+            "'resnet51' is no backbone of the stock image; did you",
+        ),
+        ({"MODEL.BACKBONE": "vit"}, "MODEL.BACKBONE", "there are resnet101, resnet152, resnet18"),
+        ({"TRAIN.DATASETS": [""]}, "TRAIN.DATASETS", "'' must be <name>_train, <name>_val or <name>_test"),
+        ({"TRAIN.DATASETS": ["_train"]}, "TRAIN.DATASETS", "'_train' must be <name>_train"),
+        ({"TEST.DATASETS": ["mnist"]}, "TEST.DATASETS", "'mnist' must be <name>_train"),
+    ],
+)
+def test_what_the_stock_image_does_not_have_is_refused_and_left_to_another_one(
+    overrides: dict[str, Any], field: str, message: str
+) -> None:
+    [problem] = check(overrides=overrides).problems
+    assert problem.field == field
+    assert message in problem.message
+    assert check(overrides=overrides, image="mine").valid
 
 
 def test_on_delete_of_a_claim_that_is_not_ours_is_warned_of() -> None:
@@ -202,7 +232,7 @@ def test_a_misspelt_task_that_the_tutorial_taught_is_warned_of() -> None:
 
 
 def test_without_an_embedded_configuration_the_images_own_file_is_checked() -> None:
-    files = {"cfgs/tasks/cls/a.yaml": "TRAIN: {DATASETS: [a], BATCH_SIZE: 7}\nMISC: {DEVICE: cpu, CKPT: stock}"}
+    files = {"cfgs/tasks/cls/a.yaml": "TRAIN: {DATASETS: [a_train], BATCH_SIZE: 7}\nMISC: {DEVICE: cpu, CKPT: stock}"}
     review = check_manifest(manifest(config=None), SCRIPTS, read_cfg=files.get)
     assert list(problems(review)) == ["TRAIN.BATCH_SIZE"]
 
@@ -225,7 +255,7 @@ def test_a_file_outside_the_image_is_left_to_the_launcher() -> None:
 
 
 def test_what_only_a_foreign_image_may_know_is_left_to_its_launcher() -> None:
-    config = {"MODEL": {"NEW": 1}, "TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
+    config = {"MODEL": {"NEW": 1}, "TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 8}, "MISC": {"DEVICE": "cpu"}}
     review = check(image="mine", cfg="cfgs/projects/mine/a.yaml", config=config)
     assert review.valid
     assert reasons(review) == ["NotCheckedForeignImage", "KeyNotChecked"]
@@ -235,7 +265,7 @@ def test_what_only_a_foreign_image_may_know_is_left_to_its_launcher() -> None:
 
 
 def test_what_is_known_is_checked_in_a_foreign_image_too() -> None:
-    config = {"TRAIN": {"DATASETS": ["a"], "BATCH_SIZE": "many"}, "MISC": {"DEVICE": "cpu"}}
+    config = {"TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": "many"}, "MISC": {"DEVICE": "cpu"}}
     assert list(problems(check(image="mine", config=config))) == ["TRAIN.BATCH_SIZE"]
 
 
@@ -255,6 +285,15 @@ def test_a_file_of_several_jobs_gives_a_review_for_each() -> None:
 def test_a_file_without_a_job_is_one_invalid_review(text: str) -> None:
     [review] = check_text(text, "jobs.yaml")
     assert [problem.field for problem in review.problems] == ["jobs.yaml"]
+
+
+def test_a_number_is_read_as_kubectl_reads_it_or_not_at_all() -> None:
+    volume = {"name": "scripts", "configMap": {"name": "scripts", "defaultMode": 123}}
+    text = yaml.safe_dump(manifest(template={"spec": {"volumes": [volume]}}, restart={"maxRestarts": 321}))
+    [review] = check_text(text.replace("123", "0755").replace("321", "010"), "jobs.yaml", SCRIPTS)
+    assert list(problems(review)) == ["spec.restart.maxRestarts"]
+    assert review.job is not None
+    assert review.job.spec.template["spec"]["volumes"][0]["configMap"]["defaultMode"] == 0o755
 
 
 def test_a_field_that_is_written_twice_is_reported_beside_all_other_problems() -> None:

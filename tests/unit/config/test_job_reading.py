@@ -387,3 +387,10 @@ def test_any_json_is_read_or_refused_by_field(spec: dict[str, Any], metadata: ob
     job, problems = parse_job(manifest(**spec) | {"metadata": metadata})
     assert job is not None
     assert all(problem.field.startswith(("spec", "metadata")) and problem.message for problem in problems)
+
+
+def test_the_fields_that_there_are_are_listed_once_and_in_order() -> None:
+    _, problems = parse_job(manifest(zzz=1))
+    [message] = [problem.message for problem in problems]
+    listed = message.removeprefix("no such field; there are ").split(", ")
+    assert (listed, "overrides" in listed) == (sorted(set(listed)), True)

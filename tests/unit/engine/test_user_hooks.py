@@ -9,6 +9,7 @@ import pytest
 from harness.toy import Toy, toy_config
 
 from pet.config import ConfigError
+from pet.config.rules.training import HOOK_PRIORITIES
 from pet.engine.hooks.base import Priority
 from pet.engine.hooks.build import HOOKS, build_user_hooks, register
 
@@ -140,3 +141,7 @@ def test_the_four_points_of_pet_are_called_with_pet_s_keywords(module: str, tmp_
     points = trained(tmp_path, module, *overrides)["Duck"].points
     keywords = "storage" if epochs is None else "epoch max_epoch storage"
     assert points == ["before_train", *["before_step", f"after_step {keywords}"] * 4, "after_train"]
+
+
+def test_a_job_is_checked_for_the_priorities_that_there_are() -> None:
+    assert tuple(Priority.__members__) == HOOK_PRIORITIES

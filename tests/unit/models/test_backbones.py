@@ -7,6 +7,7 @@ import torch
 from torchvision import models
 
 from pet.config import Config, ConfigError, get_base_cfg
+from pet.config.defaults.cls import BACKBONES as CHECKED
 from pet.models.backbones import BACKBONES, Backbone, ResNetTrunk, SlimResNet, build_backbone
 
 
@@ -92,3 +93,7 @@ def test_every_registered_backbone_tells_its_channels_truly() -> None:
 def test_an_unknown_backbone_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"MODEL\.BACKBONE: no 'slimresnet' .* did you mean slim_resnet\?"):
         build_backbone(config("MODEL.BACKBONE", "slimresnet"))
+
+
+def test_a_job_is_checked_for_the_backbones_that_there_are() -> None:
+    assert set(BACKBONES) == set(CHECKED)

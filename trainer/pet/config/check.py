@@ -26,12 +26,13 @@ def check_manifest(
     *,
     read_cfg: Callable[[str], str | None] = stock_cfg,
     foreign_image: bool | None = None,
+    local: bool = False,
 ) -> JobReview:
     """Read a manifest and check the job; all problems of both together. The other arguments are `check_job`'s."""
     job, problems = parse_job(manifest)
     if job is None:
         return JobReview(None, tuple(problems))
-    return Reviewer(job, problems, scripts, read_cfg, foreign_image).review()
+    return Reviewer(job, problems, scripts, read_cfg, foreign_image, local).review()
 
 
 def check_job(
@@ -40,6 +41,7 @@ def check_job(
     *,
     read_cfg: Callable[[str], str | None] = stock_cfg,
     foreign_image: bool | None = None,
+    local: bool = False,
 ) -> JobReview:
     """Check a job that could be read.
 
@@ -48,8 +50,9 @@ def check_job(
         read_cfg: gives the text of a configuration that is not embedded, None where there is no such file.
         foreign_image: whether the image may hold scripts and keys that are not known here, which are then left to
             its launcher; None: whenever the job names an image.
+        local: the job runs on this machine, so nothing is said of what only a cluster has.
     """
-    return Reviewer(job, [], scripts, read_cfg, foreign_image).review()
+    return Reviewer(job, [], scripts, read_cfg, foreign_image, local).review()
 
 
 def check_text(
@@ -59,6 +62,7 @@ def check_text(
     *,
     read_cfg: Callable[[str], str | None] = stock_cfg,
     foreign_image: bool | None = None,
+    local: bool = False,
 ) -> list[JobReview]:
     """Read a job file, which may hold several YAML documents, and check each; `source` names the file in messages.
 
@@ -72,6 +76,6 @@ def check_text(
         return [JobReview(None, (Problem(source, f"holds no document; it must hold a {KIND}"),))]
     reviews = []
     for manifest, duplicates in documents:
-        review = check_manifest(manifest, scripts, read_cfg=read_cfg, foreign_image=foreign_image)
+        review = check_manifest(manifest, scripts, read_cfg=read_cfg, foreign_image=foreign_image, local=local)
         reviews.append(replace(review, problems=(*duplicates, *review.problems)))
     return reviews

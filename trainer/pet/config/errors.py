@@ -29,6 +29,11 @@ class UnknownKey(Problem):
 
 
 @dataclass(frozen=True)
+class ClusterProblem(Problem):
+    """What a job lacks in a cluster, and not on a single machine."""
+
+
+@dataclass(frozen=True)
 class JobWarning:
     """Something the user should know that does not stop the job. `reason` is CamelCase, as events have it."""
 

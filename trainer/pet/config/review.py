@@ -11,7 +11,7 @@ from typing import Any
 
 from pet.config.catalogue import known_scripts, stock
 from pet.config.defaults import ANY_SCRIPT, SCRIPTS
-from pet.config.errors import ConfigError, JobWarning, Problem, UnknownKey
+from pet.config.errors import ClusterProblem, ConfigError, JobWarning, Problem, UnknownKey
 from pet.config.job import PetTrainingJob
 from pet.config.known import Known, Unread, known_config, known_job
 from pet.config.load import read_config
@@ -58,14 +58,16 @@ class Reviewer:
         scripts: Collection[str] | None,
         read_cfg: Callable[[str], str | None],
         foreign_image: bool | None,
+        local: bool,
     ) -> None:
         """`problems` is what reading the job found; the others are the arguments of `pet.config.check.check_job`."""
         self.job = job
-        self.problems = problems
+        self.problems = [problem for problem in problems if not (local and isinstance(problem, ClusterProblem))]
         self.warnings: list[JobWarning] = []
         self.scripts = known_scripts() if scripts is None else scripts
         self.read_cfg = read_cfg
         self.foreign = self._is_foreign() if foreign_image is None else foreign_image
+        self.local = local
 
     @property
     def known(self) -> Known:
@@ -79,7 +81,8 @@ class Reviewer:
             script = self._located()
         with suppress(Unread):
             cfg = self._config(script)
-        self.warnings += apply(between.WARNINGS_OF_JOB, self.known)
+        if not self.local:
+            self.warnings += apply(between.WARNINGS_OF_CLUSTER, self.known)
         available = script if script and script.path in self.scripts else None
         trainable = cfg if available and available.name in SCRIPTS else None
         return JobReview(self.job, tuple(self.problems), tuple(self.warnings), available, trainable)
@@ -132,7 +135,8 @@ class Reviewer:
         self._report(problems, keys_known=not self.foreign and (script is None or script.name in SCRIPTS))
         if cfg is not None:
             known = known_config(cfg, problems)
-            self.problems += apply(between.RULES, self.known, known)
+            rules = between.RULES if self.foreign else (*between.RULES, *between.RULES_OF_STOCK_IMAGE)
+            self.problems += apply(rules, self.known, known)
             self.warnings += [*config_warnings(cfg, problems), *apply(between.WARNINGS, self.known, known)]
         return cfg
 

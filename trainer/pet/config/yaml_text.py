@@ -1,8 +1,12 @@
-"""YAML as users write it, read strictly: an empty text and a key written twice are errors, and lines are remembered."""
+"""YAML as users write it, read strictly: lines are remembered.
+
+An empty text, a key written twice and a number that YAML's versions read differently are errors.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +16,7 @@ import yaml
 from pet.config.errors import ConfigError, Problem
 
 EXAMPLE = "SOLVER: {SNAPSHOT_ITER: 1000}"
+_MODES = "spec.template."  # a pod's part of a job, where octal modes of files are the custom
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,12 @@ class Entry:
 
 
 def load_documents(text: str, source: str) -> list[tuple[Any, list[Problem]]]:
-    """All documents of a text that are not empty, each with a problem for every key written twice in it.
+    """All documents of a text that are not empty, each with its problems: keys written twice, ambiguous numbers.
 
     Raises ConfigError if the text is no YAML, or holds what JSON cannot say: a manifest is JSON for Kubernetes.
     """
     loader, nodes = _compose(text, source)
-    documents = [(_construct(loader, node, source), _duplicates(node, source)) for node in nodes]
+    documents = [(_construct(loader, node, source), _faults(node, source)) for node in nodes]
     try:
         json.dumps([document for document, _ in documents], default=str)
     except (ValueError, TypeError, RecursionError) as error:
@@ -38,7 +43,7 @@ def load_documents(text: str, source: str) -> list[tuple[Any, list[Problem]]]:
 
 
 def load_entries(text: str, source: str, is_section: Callable[[str], bool]) -> tuple[list[Entry], list[Problem]]:
-    """The values of a configuration, which is one mapping, and a problem for every key written twice.
+    """The values of a configuration, which is one mapping, and the problems that `load_documents` finds.
 
     What `is_section` names is entered, all else is a value. Raises ConfigError if the text is no YAML, is empty, is
     no mapping or holds several documents.
@@ -50,7 +55,7 @@ def load_entries(text: str, source: str, is_section: Callable[[str], bool]) -> t
         raise ConfigError.of(source, f"holds {len(nodes)} YAML documents; a configuration is one")
     if not isinstance(nodes[0], yaml.MappingNode):
         raise ConfigError.of(source, f"is not a mapping of sections, for example {EXAMPLE}")
-    problems = _duplicates(nodes[0], source)  # before merge keys are resolved: they may override
+    problems = _faults(nodes[0], source)  # before merge keys are resolved: they may override
     return list(_entries(loader, nodes[0], source, is_section, "")), problems
 
 
@@ -94,8 +99,8 @@ def _is_empty(node: yaml.Node) -> bool:
     return node.tag == "tag:yaml.org,2002:null" or (isinstance(node, yaml.MappingNode) and not node.value)
 
 
-def _duplicates(root: yaml.Node, source: str) -> list[Problem]:
-    """A problem for every key that a mapping holds twice."""
+def _faults(root: yaml.Node, source: str) -> list[Problem]:
+    """A problem for every key that a mapping holds twice, and for every number that may mean another one."""
     problems: list[Problem] = []
     pending = [("", root)]
     seen: set[int] = set()  # aliases lead to the same node
@@ -110,8 +115,23 @@ def _duplicates(root: yaml.Node, source: str) -> list[Problem]:
             children = [(f"{path}{key.value}.", value) for key, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             children = [(f"{path[:-1]}[{index}].", value) for index, value in enumerate(node.value)]
+        elif path.startswith(_MODES):
+            continue
+        elif isinstance(node, yaml.ScalarNode) and (reason := _why_ambiguous(node)):
+            problems.append(Problem(path[:-1], f"{reason} (line {node.start_mark.line + 1} of {source})"))
         pending += reversed(children)
     return problems
+
+
+def _why_ambiguous(node: yaml.ScalarNode) -> str | None:
+    """What is odd about a number; YAML 1.1 and 1.2, and so this program and kubectl, differ on it."""
+    text = node.value
+    if node.tag.endswith((":int", ":float")) and ":" in text:
+        return f"{text} is a number of base 60 in YAML 1.1; write it with decimal digits, or put a text in quotes"
+    if node.tag.endswith(":int") and re.fullmatch(r"[-+]?0[0-7_]+", text):
+        digits = text.replace("_", "")
+        return f"{text} is octal in YAML 1.1, and so {int(digits, 8)}; write {int(digits)} or {int(digits, 8)}"
+    return None
 
 
 def _duplicates_of(mapping: yaml.MappingNode, path: str, source: str) -> Iterator[Problem]:

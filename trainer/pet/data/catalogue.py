@@ -14,8 +14,8 @@ from enum import Enum
 from pathlib import Path
 
 from pet.config.errors import ConfigError
+from pet.config.rules.data import SPLITS
 
-SPLITS = ("train", "val", "test")
 IMAGE_FOLDERS = {"imagenet": "ImageNet"}  # names whose folder is spelt differently; any other name is its folder
 
 

@@ -17,6 +17,12 @@ TrainTransform = Literal[
 ]
 TestTransform = Literal["resize", "center_crop"]
 
+# What pet.models.backbones registers, as data: a job is checked without torch.
+BACKBONES = (
+    "slim_resnet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
+)  # fmt: skip
+
 KEYS: Declaration = {
     "DATA": {
         "DATASET_TYPE": Key(

@@ -148,7 +148,7 @@ class Fields:
         for name in self.content:
             if name not in self._asked:
                 close = difflib.get_close_matches(name, self._asked, n=1)
-                hint = f", did you mean {close[0]}?" if close else f"; there are {', '.join(self._asked)}"
+                hint = f", did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(set(self._asked)))}"
                 self.report(name, f"no such field{hint}")
 
 

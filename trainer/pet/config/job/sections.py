@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from pet.config.errors import ClusterProblem
 from pet.config.job.fields import Fields, why_not_relative
 from pet.config.job.model import (
     Checkpoint,
@@ -94,9 +95,10 @@ def _resume(checkpoint: Fields, own: str) -> str:
         checkpoint.report("resume", f"{resume!r} {reason}, or Auto or Never")
     elif f"{posixpath.normpath(resume)}/".startswith(f"{own}/"):
         checkpoint.report("resume", f"{resume!r} is in this job's own folder {own!r}; Auto resumes from there")
-    elif "volume" not in checkpoint:
-        checkpoint.report("resume", f"{resume!r} is a path in a volume, and none is given; add spec.checkpoint.volume")
     else:
+        if "volume" not in checkpoint:
+            message = f"{resume!r} is a path in a volume, and none is given; add spec.checkpoint.volume"
+            checkpoint.problems.append(ClusterProblem(f"{checkpoint.path}.resume", message))
         return posixpath.normpath(resume)
     return "Auto"
 

@@ -23,7 +23,7 @@ Finding = TypeVar("Finding", Problem, JobWarning)
 
 _RULES = (not_available, *data.RULES, *images.RULES, *length.RULES, *training.RULES)
 _RULES_OF_SCRIPT = {"cls": classification.RULES}
-_WARNINGS = (*data.WARNINGS, *length.WARNINGS)
+_WARNINGS = (*data.WARNINGS, *images.WARNINGS, *length.WARNINGS)
 
 
 def check_config(cfg: Config, world_size: int | None, problems: Collection[Problem] = ()) -> list[Problem]:

@@ -45,4 +45,15 @@ def longest_side(split: str, cfg: Known) -> Iterator[Problem]:
         yield Problem(f"{split}.RESIZE.MAX_SIZE", f"{longer} must be more than the shorter side, {shorter}")
 
 
-RULES = (stages, crops, sampling, partial(longest_side, "TRAIN"), partial(longest_side, "TEST"))
+def crop_ranges(cfg: Known) -> Iterator[Problem]:
+    """Areas and shapes of crops are drawn from the lowest to the highest, and no crop is empty."""
+    if "random_resized_crop" not in cfg.TRAIN.TRANSFORMS:
+        return
+    for name in ("TRAIN.RANDOM_RESIZED_CROP.SCALE", "TRAIN.RANDOM_RESIZED_CROP.RATIO"):
+        lowest, highest = cfg.at(name)
+        if not 0 < lowest <= highest:
+            message = f"({lowest:g}, {highest:g}) must be two numbers above 0, the lower one first"
+            yield Problem(name, f"{message}, for example {cfg.schema.keys[name].default}")
+
+
+RULES = (stages, crops, crop_ranges, sampling, partial(longest_side, "TRAIN"), partial(longest_side, "TEST"))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pet.config.errors import JobWarning, Problem
 from pet.config.known import Known
 
+SPLITS = ("train", "val", "test")  # what the name of a data set ends with
+
 
 def train_set(cfg: Known) -> Iterator[Problem]:
     """A training needs data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pet.config.errors import Problem
+from pet.config.errors import JobWarning, Problem
 from pet.config.known import Known
 
 
@@ -33,4 +33,13 @@ def divisor(cfg: Known) -> Iterator[Problem]:
         yield Problem("DATA.PIXEL_STD", f"{std} divides the image: every entry must be above 0")
 
 
+def scale_of_statistics(cfg: Known) -> Iterator[JobWarning]:
+    """Statistics are given in the images' own scale."""
+    mean, order = cfg.DATA.PIXEL_MEAN, cfg.DATA.FORMAT.IMAGE
+    if not order.endswith("255") and any(value > 1 for value in mean):
+        message = f"{mean} is of pixels from 0 to 255, and DATA.FORMAT.IMAGE {order} has them from 0 to 1"
+        yield JobWarning("ScaleOfPixels", "DATA.PIXEL_MEAN", f"{message}; divide it by 255, or give {order}255")
+
+
 RULES = (scales, statistics, divisor)
+WARNINGS = (scale_of_statistics,)

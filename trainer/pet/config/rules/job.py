@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
+from functools import partial
 
+from pet.config.defaults.cls import BACKBONES
 from pet.config.errors import JobWarning, Problem
 from pet.config.known import Known
+from pet.config.rules.data import SPLITS
 
 
 def device(job: Known, cfg: Known) -> Iterator[Problem]:
@@ -41,11 +45,11 @@ def resume(job: Known, cfg: Known) -> Iterator[JobWarning]:
 
 
 def no_volume(job: Known) -> Iterator[JobWarning]:
-    """Checkpoints live as long as what they lie on."""
+    """In a cluster checkpoints live as long as what they lie on."""
     checkpoint = job.spec.checkpoint
     if checkpoint.volume is None:
         loss = "they go when its pod goes" if job.spec.nodes == 1 else "none is saved: each restart begins at step 1"
-        message = f"is absent, so checkpoints have no volume and {loss}; give a claimName or a size"
+        message = f"is absent, so in a cluster checkpoints have no volume and {loss}; give a claimName or a size"
         yield JobWarning("NotPersistent", "spec.checkpoint.volume", message)
 
 
@@ -57,6 +61,25 @@ def foreign_claim(job: Known) -> Iterator[JobWarning]:
         yield JobWarning("ClaimNotOurs", "spec.checkpoint.onDelete", message)
 
 
+def backbone(job: Known, cfg: Known) -> Iterator[Problem]:
+    """It is one of those that can be built."""
+    name = cfg.MODEL.BACKBONE
+    if cfg.schema.script == "cls" and name not in BACKBONES:
+        close = difflib.get_close_matches(name.lower(), BACKBONES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(BACKBONES))}"
+        yield Problem("MODEL.BACKBONE", f"{name!r} is no backbone of the stock image; {hint}")
+
+
+def data_sets(split: str, job: Known, cfg: Known) -> Iterator[Problem]:
+    """A name says which split of which data set it means."""
+    for name in getattr(cfg, split).DATASETS if cfg.schema.script == "cls" else ():
+        base, _, ending = name.rpartition("_")
+        if not base or ending not in SPLITS:
+            yield Problem(f"{split}.DATASETS", f"{name!r} must be <name>_train, <name>_val or <name>_test")
+
+
 RULES = (device,)
+# What another image's script may register for itself.
+RULES_OF_STOCK_IMAGE = (backbone, partial(data_sets, "TRAIN"), partial(data_sets, "TEST"))
 WARNINGS = (folder, keep, resume)
-WARNINGS_OF_JOB = (no_volume, foreign_claim)  # whatever its configuration
+WARNINGS_OF_CLUSTER = (no_volume, foreign_claim)  # whatever the configuration

@@ -57,9 +57,7 @@ def kept(cfg: Known) -> Iterator[Problem]:
 def long_warm_up(cfg: Known) -> Iterator[JobWarning]:
     """A trial run of a few steps may well end in its warm-up; it should not come as a surprise."""
     scheduler = cfg.SOLVER.SCHEDULER
-    total, unit = _epochs(cfg), "EPOCHS"
-    if not total:
-        total, unit = scheduler.TOTAL_ITERS, "ITERS"
+    total, unit = _length(cfg)
     # How many steps an epoch has, only the data set tells: steps and epochs are not compared.
     warm_up = scheduler.at(f"WARM_UP_{unit}")
     if warm_up is not None and warm_up >= total:
@@ -67,6 +65,19 @@ def long_warm_up(cfg: Known) -> Iterator[JobWarning]:
             "WarmUpTooLong",
             f"SOLVER.SCHEDULER.WARM_UP_{unit}",
             f"{warm_up:g} is not less than TOTAL_{unit} {total}, so the learning rate never reaches BASE_LR; lower it",
+        )
+
+
+def never_decays(cfg: Known) -> Iterator[JobWarning]:
+    """Milestones are those of a long run unless they are set; without any the rate is meant to stay."""
+    scheduler = cfg.SOLVER.SCHEDULER
+    total, unit = _length(cfg)
+    if scheduler.POLICY == "STEP" and scheduler.STEPS and scheduler.STEPS[0] >= total:
+        yield JobWarning(
+            "NeverDecays",
+            "SOLVER.SCHEDULER.STEPS",
+            f"{scheduler.STEPS} lie beyond the end of the run, TOTAL_{unit} {total}, so POLICY STEP never lowers the "
+            "learning rate; give milestones before it, another POLICY, or [] if it shall stay",
         )
 
 
@@ -95,6 +106,12 @@ def _epochs(cfg: Known) -> int:
     return max(cfg.SOLVER.SCHEDULER.TOTAL_EPOCHS or 0, 0)
 
 
+def _length(cfg: Known) -> tuple[int, str]:
+    """The run's length and the unit that it is counted in, as the keys' names have it."""
+    epochs = _epochs(cfg)
+    return (epochs, "EPOCHS") if epochs else (cfg.SOLVER.SCHEDULER.TOTAL_ITERS, "ITERS")
+
+
 def _idle(cfg: Known, name: str, why: str) -> Iterator[JobWarning]:
     """A key that was set and does nothing. The default is as good as absent: a dumped configuration holds all keys."""
     if (value := cfg.at(name)) != cfg.schema.keys[name].default:
@@ -102,4 +119,4 @@ def _idle(cfg: Known, name: str, why: str) -> Iterator[JobWarning]:
 
 
 RULES = (first_step, one_frequency, epochs_of_steps, milestones, kept)
-WARNINGS = (long_warm_up, idle_length, idle_policy)
+WARNINGS = (long_warm_up, never_decays, idle_length, idle_policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from pet.config.known import Known
 from pet.config.values import show
 
 HOOK_FIELDS: dict[str, tuple[type, ...]] = {"type": (str,), "args": (dict,), "priority": (int, str), "name": (str,)}
+# The names of pet.engine.hooks.base.Priority, as data: a job is checked without torch.
+HOOK_PRIORITIES = ("TIMER", "LEARNING_RATE", "NORMAL", "REDUCER", "WRITER", "CHECKPOINT", "EVALUATION")
 # `module:Class`, or a word: a hook may be registered by it.
 _HOOK = re.compile(r"([\w-]+(\.[\w-]+)*:)?[\w-]+")
 
@@ -51,6 +54,10 @@ def hooks(cfg: Known) -> Iterator[Problem]:
             elif name == "type" and not _HOOK.fullmatch(str(value)):
                 message = f"{show(value)} is no hook; give 'module:Class', or a name that a hook is registered by"
                 yield Problem(f"{field}.type", message)
+            elif name == "priority" and isinstance(value, str) and value not in HOOK_PRIORITIES:
+                close = difflib.get_close_matches(value.upper(), HOOK_PRIORITIES, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(HOOK_PRIORITIES)}, and numbers"
+                yield Problem(f"{field}.priority", f"{show(value)} is no priority; {hint}")
 
 
 RULES = (nesterov, hooks)
