@@ -161,14 +161,15 @@ def test_saving_a_step_twice_writes_once(tmp_path: Path) -> None:
 def test_the_best_model_takes_the_place_of_the_former_and_leaves_the_latest(tmp_path: Path) -> None:
     run = trained(tmp_path, 3)
     for step, (accuracy, epoch, best) in enumerate(
-        [(70.0, 1, "1-70.00"), (69.99, 2, "1-70.00"), (70.0, 3, "3-70.00"), (float("nan"), 4, "3-70.00"),
-         (100.0, 5, "5-100.00"), (9.5, 6, "5-100.00")], start=4,
+        [(70.0, 1, "1-70.00"), (69.99, 2, "1-70.00"), (70.0, 3, "3-70.00"), (70.001, 3, "3-70.00"),
+         (float("nan"), 4, "3-70.00"), (100.0, 5, "5-100.00"), (9.5, 6, "5-100.00")], start=4,
     ):  # fmt: skip
         run.reach(step)
         saved = run.save_best(accuracy, epoch)
         assert files(tmp_path) == sorted([f"model_epoch{best}.pth", "model_iter3.pth", "model_latest.pth"])
         assert (saved is not None) == (best == f"{epoch}-{accuracy:.2f}")
         assert f"{run.scheduler.info['best_epoch']}-{run.scheduler.info['best_acc']:.2f}" == best
+    assert not hidden(tmp_path, "superseded")
     assert (tmp_path / "model_latest.pth").samefile(tmp_path / "model_iter3.pth")
     assert _content(tmp_path / "model_epoch5-100.00.pth")["scheduler"]["info"]["best_acc"] == 100.0
 

@@ -25,6 +25,23 @@ def test_death_in_saving_an_existing_iteration_again_loses_nothing(memory_path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_death_while_a_best_model_takes_the_name_of_the_former_leaves_one_of_them(memory_path: Path, kind: str) -> None:
+    file = "model_epoch1-80.00.pth"
+
+    def prepare(path: Path) -> None:
+        save(opened(path)[0], 10, file, link=False)
+
+    def action(path: Path, report: Report) -> None:
+        save(opened(path)[0], 20, file, link=False)
+        report(20)
+
+    def check(path: Path, reports: list[int]) -> None:
+        assert (path / file).read_bytes() in ([content(20)] if reports else [content(10), content(20)])
+
+    every_death(prepare, action, memory_path, kind, check)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_death_in_the_very_first_start_leaves_nothing_or_a_checkpoint(memory_path: Path, kind: str) -> None:
     def action(path: Path, report: Report) -> None:
         tenure, _ = opened(path / "new")

@@ -125,9 +125,13 @@ class Folder:
 
     def delete(self, file: str) -> None:
         """Delete a pair; without its manifest the rest is no checkpoint, whenever this is cut off."""
+        self.uncommit(file)
+        remove(self.at(file))
+
+    def uncommit(self, file: str) -> None:
+        """Delete the manifest alone: the data is still there to look at, and is no checkpoint any more."""
         remove(self.at(manifest_of(file)))
         sync_directory(self.path)
-        remove(self.at(file))
 
     def sweep(self) -> None:
         """Delete what writes that were cut off left behind."""

@@ -51,6 +51,12 @@ def parse_data(file: str) -> DataName | None:
     return DataName(match["infix"], int(match["number"]), match["accuracy"]) if match else None
 
 
+def is_best(file: str) -> bool:
+    """Whether this is a best model's name."""
+    name = parse_data(file)
+    return name is not None and name.accuracy is not None
+
+
 def manifest_of(file: str) -> str:
     """The name of a data file's manifest."""
     return file.removesuffix(".pth") + _MANIFEST_SUFFIX

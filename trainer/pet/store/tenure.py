@@ -16,7 +16,7 @@ from pet.store.errors import Corrupt, Fenced
 from pet.store.files import ChecksumWriter, Digest, read_bytes, remove, sync_directory, write_durably
 from pet.store.folder import Entry, Folder
 from pet.store.manifest import Manifest, NewerFormat, encode_manifest
-from pet.store.names import OWNER, TEMPORARY, data_of, parse_data
+from pet.store.names import OWNER, TEMPORARY, data_of, is_best
 from pet.store.owner import Owner, encode_owner, is_own, parse_owner
 
 logger = logging.getLogger(__name__)
@@ -136,8 +136,7 @@ class Tenure:
     def _prune_best(self, committed: Manifest) -> None:
         """Delete this uid's best models but the one that was just committed."""
         for file in filter(None, map(data_of, self.folder.names())):
-            name = parse_data(file)
-            if name is not None and name.accuracy is not None and file != committed.file:
+            if is_best(file) and file != committed.file:
                 entry = self.folder.entry(file)
                 if entry is not None and self._is_own(entry):
                     self.folder.delete(file)
@@ -168,11 +167,18 @@ class Tenure:
 
     def _free_name(self, file: str) -> None:
         """Move what has this name out of the way, just before the name is needed: a pair of another history, a pair
-        that does not verify, or data that was never committed."""
+        that does not verify, or data that was never committed.
+
+        A best model of this uid would be deleted after the commit, whatever its name: it only ceases to be one, and its
+        data stays until the new ones take the name.
+        """
         entry = self.folder.entry(file)
         if entry is None:
             if self.folder.has(file):
                 self.folder.supersede(file, self.owner.uid)
+            return
+        if is_best(file) and self._is_own(entry):
+            self.folder.uncommit(file)
             return
         try:
             self.folder.supersede(file, self.folder.verify(entry).owner_uid)
