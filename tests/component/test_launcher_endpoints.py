@@ -41,6 +41,7 @@ metrics.checkpoint = CheckpointInfo(
     iteration=10, file="model_iter10.pth", bytes=123, saved_at=time.time(), verified=True)
 publish()
 wait_for("end")
+heartbeat.enter(Section.DONE)
 """
 
 

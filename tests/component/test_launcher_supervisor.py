@@ -83,6 +83,28 @@ def run(bench: Bench, script: str, nodes: int = 1, ranks: int = 2, **environ: st
     return Job(bench, nodes, ranks, **environ).start().verdicts()
 
 
+def test_rank_that_leaves_with_0_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench) -> None:
+    script = """
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.step(12, 0.1, 0.0)
+    if RANK == 0:
+        os._exit(0)
+    sys.exit(75)
+    """
+    (verdict,) = run(bench, script, PETJOB_RESTARTS_LEFT="0")
+    assert (verdict.code, verdict.rank, verdict.iteration) == (ExitCode.APP_ERROR, 0, 12)
+
+
+def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:
+    script = """
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.step(12, 0.1, 0.0)
+    heartbeat.enter(Section.DONE)
+    """
+    (verdict,) = run(bench, script)
+    assert verdict.code is ExitCode.SUCCEEDED
+
+
 def test_same_error_at_the_same_iteration_twice_is_not_started_a_third_time(bench: Bench) -> None:
     script = """
     try:

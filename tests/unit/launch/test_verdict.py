@@ -19,6 +19,7 @@ class End:
     code: int
     order: int = 1
     by_us: bool = False
+    early: bool = False
 
 
 def ours(order: int = 2) -> End:
@@ -27,7 +28,7 @@ def ours(order: int = 2) -> End:
 
 def exits(*ends: End) -> list[RankExit]:
     return [
-        RankExit(rank=rank, code=end.code, order=end.order, by_us=end.by_us, failure=None, iteration=None)
+        RankExit(rank, end.code, end.order, by_us=end.by_us, failure=None, iteration=None, early=end.early)
         for rank, end in enumerate(ends)
     ]
 
@@ -54,6 +55,11 @@ RUNNING: list[tuple[list[End], str, int | None]] = [
     ([End(0), End(75)], "PeerLost", None),
     ([End(0), ours()], "PeerLost", None),
     ([End(0), End(1)], "AppError", 1),
+    # One that leaves with a good code in the middle of its training is the cause, even if all of them do.
+    ([End(0, 1, early=True), End(75, 2)], "AppError", 0),
+    ([End(0, early=True), End(0, early=True)], "AppError", 0),
+    ([End(0), End(-9, early=True)], "Crash", 1),
+    ([End(143, early=True), End(75, early=True)], "Preempted", None),
     # A rank that left with its checkpoint saved makes the whole start preempted.
     ([End(143), End(143)], "Preempted", None),
     ([End(143), ours()], "Preempted", None),
@@ -116,6 +122,11 @@ def test_own_account_of_a_rank_is_taken_over() -> None:
 def test_end_without_an_account_says_what_the_code_says(code: int, type_: str, message: str) -> None:
     verdict = judge(exits(End(code)), stopping=False)
     assert (verdict.type, verdict.message, verdict.traceback) == (type_, message, "")
+
+
+def test_good_code_of_a_rank_that_was_not_done_is_named() -> None:
+    verdict = judge(exits(End(75, 2), End(0, 1, early=True)), stopping=False)
+    assert str(verdict) == "rank 1: AppError: Exit: ended with code 0 before its training was over"
 
 
 def test_text_of_a_verdict_says_nothing_twice() -> None:

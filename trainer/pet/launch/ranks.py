@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pet.launch.output import RankOutput
+from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import Failure, read_failure
-from pet.runfiles.heartbeat import read_heartbeat
+from pet.runfiles.heartbeat import Section, read_heartbeat
 from pet.runfiles.rundir import RunDirectory
 
 _RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
@@ -33,6 +34,12 @@ class RankExit:
     by_us: bool  # it died of a signal that this launcher sent
     failure: Failure | None  # its own account
     iteration: int | None  # of its last finished step
+    early: bool = False  # by its heartbeat it had not come to the end of its script
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The class of the end. A good code tells nothing of a rank that was still at work."""
+        return ExitCode.APP_ERROR if self.code == ExitCode.SUCCEEDED and self.early else classify(self.code)
 
 
 class RankGroup:
@@ -127,6 +134,7 @@ class RankGroup:
             by_us=-code in self._sent[local_rank],
             failure=read_failure(self.directory.failure(local_rank)),
             iteration=heartbeat.iteration if heartbeat is not None and heartbeat.steps else None,
+            early=heartbeat is not None and heartbeat.section is not Section.DONE,
         )
 
 

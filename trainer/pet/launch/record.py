@@ -10,7 +10,7 @@ from enum import Enum
 from pet.launch.counters import Counters, Observation, observe
 from pet.launch.ranks import RankExit, RankGroup
 from pet.launch.verdict import describe, is_cause
-from pet.runfiles.exits import ExitCode, classify
+from pet.runfiles.exits import ExitCode
 
 _KEPT_FAILURES = 10
 _FAILURES_OF_A_START = 5
@@ -145,12 +145,12 @@ def _newest_checkpoint(observation: Observation, known: int | None) -> int | Non
 def _failures(exits: Collection[RankExit], observation: Observation, restart: int) -> list[RankFailure]:
     """The causes, first ones first; where this node has none, the ranks that lost a peer."""
     bad = [exit for exit in exits if is_cause(exit)]
-    bad = bad or [exit for exit in exits if classify(exit.code) is ExitCode.PEER_LOST]
+    bad = bad or [exit for exit in exits if exit.exit_code is ExitCode.PEER_LOST]
     failures = []
     for exit in sorted(bad, key=lambda exit: (exit.order, exit.rank))[:_FAILURES_OF_A_START]:
         type_, message = describe(exit)
         heartbeat = observation.heartbeats.get(exit.rank)
-        code = classify(exit.code)
+        code = exit.exit_code
         failures.append(
             RankFailure(
                 restart=heartbeat.restart if heartbeat else restart,

@@ -23,7 +23,7 @@ from pet.launch.reaper import reap_orphans
 from pet.launch.record import Phase, Record
 from pet.launch.talk import say
 from pet.launch.verdict import Verdict, judge
-from pet.runfiles.exits import ExitCode, classify
+from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section, read_heartbeat
 from pet.runfiles.rundir import RunDirectory
 
@@ -146,7 +146,7 @@ class Supervisor:
     def _poll(self, group: RankGroup) -> None:
         group.poll()
         reap_orphans(group.pids.values())
-        if self._first_bad_at is None and any(exit.code != 0 for exit in group.exits.values()):
+        if self._first_bad_at is None and any(_end(exit) is not ExitCode.SUCCEEDED for exit in group.exits.values()):
             self._first_bad_at = time.monotonic()
 
     def _disturbed(self, group: RankGroup, peers: Peers) -> bool:
@@ -208,7 +208,7 @@ class Supervisor:
 
 
 def _end(exit: RankExit) -> ExitCode:
-    return ExitCode.PREEMPTED if exit.by_us else classify(exit.code)
+    return ExitCode.PREEMPTED if exit.by_us else exit.exit_code
 
 
 def _is_bad(report: Report) -> bool:

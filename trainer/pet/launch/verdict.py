@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pet.launch.ranks import RankExit
-from pet.runfiles.exits import ExitCode, classify
+from pet.runfiles.exits import ExitCode
 
 # Ends that follow from something else: they can never be the cause.
 _NO_CAUSE = (ExitCode.SUCCEEDED, ExitCode.PEER_LOST, ExitCode.PREEMPTED)
@@ -59,11 +59,11 @@ def judge(exits: Collection[RankExit], *, stopping: bool) -> Verdict:
     causes = [exit for exit in exits if is_cause(exit)]
     if causes:
         return _verdict_on(min(causes, key=lambda exit: (exit.order, exit.code >= 0, exit.rank)), signalled)
-    codes = {classify(exit.code) for exit in exits if not exit.by_us}
+    codes = {exit.exit_code for exit in exits if not exit.by_us}
     if codes == {ExitCode.SUCCEEDED} and not signalled:
         return Verdict.plain(ExitCode.SUCCEEDED, "all ranks finished")
     if stopping or ExitCode.PREEMPTED in codes:
-        cut = sorted(exit.rank for exit in exits if exit.by_us or classify(exit.code) is ExitCode.PEER_LOST)
+        cut = sorted(exit.rank for exit in exits if exit.by_us or exit.exit_code is ExitCode.PEER_LOST)
         message = f"ranks {cut} ended before they could leave" if cut else "all ranks left at the same step"
         return Verdict.plain(ExitCode.PREEMPTED, message, signalled)
     return Verdict.plain(ExitCode.PEER_LOST, "the ranks of this node lost a peer", signalled)
@@ -71,7 +71,7 @@ def judge(exits: Collection[RankExit], *, stopping: bool) -> Verdict:
 
 def is_cause(exit: RankExit) -> bool:
     """Whether this end can be the cause of others."""
-    return not exit.by_us and classify(exit.code) not in _NO_CAUSE
+    return not exit.by_us and exit.exit_code not in _NO_CAUSE
 
 
 def describe(exit: RankExit) -> tuple[str, str]:
@@ -81,13 +81,15 @@ def describe(exit: RankExit) -> tuple[str, str]:
     if exit.code < 0:
         name = _signal_name(-exit.code)
         return name, f"killed by {name}"
+    if exit.code == ExitCode.SUCCEEDED:
+        return "Exit", "ended with code 0 before its training was over"
     return "Exit", f"exited with code {exit.code} and left no report"
 
 
 def _verdict_on(exit: RankExit, signalled: tuple[int, ...]) -> Verdict:
     type_, message = describe(exit)
     return Verdict(
-        code=classify(exit.code),
+        code=exit.exit_code,
         type=type_,
         message=message,
         rank=exit.rank,
