@@ -40,7 +40,7 @@ def conditions(status: JobStatus, acceptance: Acceptance, generation: int, now: 
 def _statements(status: JobStatus, acceptance: Acceptance) -> Mapping[str, tuple[str, str, str]]:
     """Type → status, reason, message. `Reconciling` and `Stalled` are kstatus's: it waits while the first is True and
     gives up at the second. What is not true says the phase instead, and no message that changes with every step."""
-    stalled = status.phase == FAILED or acceptance.status == "False"
+    stalled = status.phase == FAILED
     truths = {
         HAS_SUCCEEDED: status.phase == SUCCEEDED,
         HAS_FAILED: status.phase == FAILED,

@@ -148,8 +148,8 @@ def _make(observed: Observed, now: datetime) -> Decision:
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
         return _decision(observed, advance(observed, now), now, _service(observed))
-    if observed.refused:
-        status = replace(status, reason="CreateRefused", message=observed.refused)
+    if observed.refused is not None:
+        status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
     left = restart.restarts_left(status, job.spec.restart)
     script = observed.validation.script
     pods = (manifests.pod(job, observed.site, script, status.attempt, index, left) for index in missing)

@@ -29,11 +29,19 @@ class Validation:
     script: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one of a job's objects cannot be made: a CamelCase reason, and which and why in words."""
+
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One job and what belongs to it, as the caches have it at one moment.
 
-    `refused` is what the API server said to the newest attempt at making this job's objects, empty if it took them.
+    `refused` is how the newest attempt at making this job's objects went, None if they could be made.
     """
 
     job: PetTrainingJob
@@ -48,7 +56,7 @@ class Observed:
     predecessors: tuple[PodView, ...] = ()  # of a deleted job with the same name
     service: ServiceView | None = None
     trainers: Mapping[str, TrainerView] = field(default_factory=dict)  # pod's uid → answer; absent: unknown
-    refused: str = ""
+    refused: Refusal | None = None
 
     @property
     def over(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pet_operator.domain.codec import decode
 from pet_operator.domain.constants import LABEL_JOB
-from pet_operator.domain.decision import Observed, Site
+from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view, service_view
@@ -33,7 +33,7 @@ class Cache:
         self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
         self.answers: dict[str, Answer] = {}
-        self.refused: dict[Key, str] = {}
+        self._refused: dict[Key, tuple[str, Refusal]] = {}  # with the job's uid
         self._validator = Validator()
         self._clock = clock
 
@@ -62,8 +62,15 @@ class Cache:
             predecessors=tuple(pod for pod in pods if pod.job_uid != metadata["uid"]),
             service=next(iter(self.services.of(key)), None),
             trainers=self._trainers(pods),
-            refused=self.refused.get(key, ""),
+            refused=self._refusal(key, metadata["uid"]),
         )
+
+    def refuse(self, key: Key, uid: str, refusal: Refusal | None) -> None:
+        """How the newest attempt at making a job's objects went: None if they could be made."""
+        if refusal is None:
+            self._refused.pop(key, None)
+        else:
+            self._refused[key] = (uid, refusal)
 
     def lose(self, key: Key, uid: str) -> None:
         """This job is not there any more."""
@@ -73,8 +80,13 @@ class Cache:
 
     def forget(self, key: Key) -> None:
         """A job that is gone."""
-        self.refused.pop(key, None)
+        self._refused.pop(key, None)
         self._validator.forget(key)
+
+    def _refusal(self, key: Key, uid: str) -> Refusal | None:
+        """Not that of a job of this name before it."""
+        whose, refusal = self._refused.get(key, ("", None))
+        return refusal if whose == uid else None
 
     def _trainers(self, pods: list[PodView]) -> dict[str, TrainerView]:
         now = self._clock.monotonic()

@@ -89,13 +89,14 @@ class Controller:
             await self._executor.execute(decision.actions, key, observed.job.uid)
         except ExceptionGroup as failed:
             # What the API server refuses belongs into the status, whatever else went wrong beside it.
-            if (refused := failed.subgroup(Refused)) is not None:
-                self._cache.refused[key] = str(refused.exceptions[0])
-                observed = replace(observed, refused=self._cache.refused[key])
+            refusal = next((one.refusal for one in failed.exceptions if isinstance(one, Refused)), None)
+            if refusal is not None:
+                self._cache.refuse(key, observed.job.uid, refusal)
+                observed = replace(observed, refused=refusal)
                 await self._write(key, observed, decide(observed, self._clock.now()))
             raise
         if decision.actions:
-            self._cache.refused.pop(key, None)
+            self._cache.refuse(key, observed.job.uid, None)
         await self._write(key, observed, decision)
         return decision
 

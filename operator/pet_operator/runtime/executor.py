@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from pet_operator.domain.constants import LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE
-from pet_operator.domain.decision import Action, Create, Delete
+from pet_operator.domain.constants import CLAIM, CONFIG_MAP, LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE
+from pet_operator.domain.decision import Action, Create, Delete, Refusal
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
 
 _AT_ONCE = 16
 # The user or an admin has to change something; trying again soon would say the same.
 _REFUSALS = (400, 403, 404, 409, 422)
+_TAKEN = {
+    SERVICE: "ServiceNameTaken",
+    CONFIG_MAP: "ConfigMapNameTaken",
+    CLAIM: "ClaimNameTaken",
+    POD: "PodNameTaken",
+}
 
 
 class Refused(Exception):
-    """The API server will not have an object as it is; the message says which and why."""
+    """The API server will not have an object as it is."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 class Executor:
@@ -57,7 +67,8 @@ class Executor:
                 raise _refused(what, error) from error
             made = await self._gateway.get(action.kind, Key(owner.namespace, name))
             if made is not None and not _is_ours(made, owner, owner_uid):
-                raise Refused(f"{what} exists and belongs to somebody else; delete it or rename the job") from error
+                words = f"{what} exists and belongs to somebody else; delete it or rename the job"
+                raise Refused(Refusal(_TAKEN[action.kind], words)) from error
         if made is not None and action.kind in (POD, SERVICE):
             self._seen(action.kind.plural, made)
 
@@ -73,7 +84,8 @@ class Executor:
 
 
 def _refused(what: str, error: ApiError) -> Exception:
-    return Refused(f"{what}: {error.message}") if error.status in _REFUSALS else error
+    refused = error.status in _REFUSALS
+    return Refused(Refusal("CreateRefused", f"{what}: {error.message}")) if refused else error
 
 
 def _is_ours(manifest: Manifest, owner: Key, owner_uid: str) -> bool:

@@ -91,7 +91,10 @@ def test_what_is_somebody_elses_is_said_and_left_alone(plural: str, played: Jobs
     uid = played.namespace.create(plural, manifest)["metadata"]["uid"]
 
     played.apply(job(config=CONFIG, checkpoint={"volume": {"size": "1Gi"}}))
-    status = played.wait("job", "refused", lambda status: status.get("reason") == "CreateRefused")
+    reason = f"{'Claim' if plural == 'persistentvolumeclaims' else what.split()[0]}NameTaken"
+    status = played.wait("job", "refused", lambda status: status.get("reason") == reason)
+    accepted = played.condition("job", "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", reason)
     assert what in status["message"]
     assert "belongs to somebody else; delete it or rename the job" in status["message"]
     found = played.namespace.get(plural, name)

@@ -43,7 +43,7 @@ def test_every_right_is_used_and_no_other_is_missed(stage: Stage, played: Jobs) 
         }
         played.apply(*(job(name, **fields) for name, fields in taken.items()))
         for name in taken:
-            played.wait(name, "refused", lambda status: status.get("reason") == "CreateRefused")
+            played.wait(name, "refused", lambda status: "NameTaken" in status.get("reason", ""))
         played.apply(job("job", nodes=2, config=CONFIG, checkpoint={"volume": {"size": "1Gi"}}))
         played.reaches("job", "Running")
         stage.end(played, "job-1-1", 78)

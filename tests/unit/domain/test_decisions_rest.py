@@ -28,7 +28,7 @@ from harness.timeless import NOON
 
 from pet_operator.domain.codec import decode, encode
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Create, Decision, Observed
+from pet_operator.domain.decision import Create, Decision, Observed, Refusal
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import pod_view
 
@@ -51,7 +51,7 @@ def restarting() -> Observed:
 STATES: dict[str, Callable[[], Observed]] = {
     "invalid": lambda: INVALID,
     "behind a deleted job": lambda: observed(predecessors=(OLD,)),
-    "refused": lambda: begun(refused="Pod job-1-0: no"),
+    "refused": lambda: begun(refused=Refusal("CreateRefused", "Pod job-1-0: no")),
     "unschedulable": lambda: begun(pods=(pod_view(pod_manifest(status=UNSCHEDULABLE)),), service=SERVICE),
     "starting": lambda: begun(pods=pods(2, "Pending"), service=SERVICE, spec={"nodes": 2}),
     "starting again in place": lambda: replace(running(), trainers=told([leading(restarts=1, stepped=False)])),

@@ -9,7 +9,7 @@ from harness.observing import SERVICE, begun, ended, later, observed, pod, pods,
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Action, Create
+from pet_operator.domain.decision import Action, Create, Refusal
 from pet_operator.domain.status import AttemptRecord, CheckpointStatus
 
 EVERYTHING = {"nodes": 2, "config": "MISC: {}", "checkpoint": {"volume": {"size": "1Gi"}}}
@@ -67,19 +67,23 @@ def test_a_service_that_is_gone_is_made_again() -> None:
 
 def test_what_the_api_server_will_not_have_is_said_and_tried_again() -> None:
     words = 'Pod job-1-0: pods "job-1-0" is forbidden: exceeded quota: gpus'
-    view = begun(refused=words)
+    view = begun(refused=Refusal("CreateRefused", words))
     decision = decide(view, NOON)
     assert stands(decision.status) == ("Pending", "CreateRefused", words)
     assert said(decision.status, "Reconciling") == ("True", "CreateRefused", words)
+    assert said(decision.status, "Accepted") == ("False", "CreateRefused", words)
+    assert said(decision.status, "Stalled")[0] == "False", "it may pass by itself"
     assert made(decision.actions) == ["Service job", "Pod job-1-0"]
     again = seen(view, decision)
     assert decide(again, later(60)).status == again.status
 
 
 def test_pods_that_are_there_at_last_make_the_refusal_a_thing_of_the_past() -> None:
-    view = begun(refused="Pod job-1-0: no")
-    refused = seen(view, decide(view, NOON), refused="", pods=pods(1, "Pending"), service=SERVICE)
-    assert stands(decide(refused, later(9)).status)[:2] == ("Starting", "AwaitingFirstStep")
+    view = begun(refused=Refusal("ClaimNameTaken", "it belongs to somebody else"))
+    refused = seen(view, decide(view, NOON), refused=None, pods=pods(1, "Pending"), service=SERVICE)
+    decision = decide(refused, later(9))
+    assert stands(decision.status)[:2] == ("Starting", "AwaitingFirstStep")
+    assert said(decision.status, "Accepted")[:2] == ("True", "Valid")
 
 
 def test_the_pods_of_a_later_attempt_wait_for_their_time() -> None:

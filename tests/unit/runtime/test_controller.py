@@ -11,6 +11,7 @@ from harness.memory_api import MemoryApi, refuse
 from harness.memory_operator import KEY, MemoryOperator, change_pod, pods_of, status_of, submit
 
 from pet_operator.domain.constants import JOB, POD, SERVICE, Kind
+from pet_operator.domain.decision import Refusal
 from pet_operator.runtime.ports import ApiError
 
 MADE = [
@@ -211,13 +212,24 @@ async def test_for_a_job_that_has_changed_unseen_nothing_is_made_by_what_is_out_
     assert list(pods_of(api)) == ["job-5-0"]
 
 
+async def test_a_refusal_is_of_one_job_and_not_of_its_successor() -> None:
+    api, operator = await started()
+    (job,) = api.all(JOB)
+    operator.cache.refuse(KEY, job["metadata"]["uid"], Refusal("CreateRefused", "no"))
+    api.drop(JOB, "job")
+    submit(api)
+    await operator.list()
+    seen = operator.cache.observe(KEY, synced=True)
+    assert seen is not None
+    assert seen.refused is None
+
+
 async def test_a_job_that_is_gone_is_forgotten() -> None:
     api, operator = await started()
-    operator.cache.refused[KEY] = "no"
     api.drop(JOB, "job")
     await operator.list()
     await operator.look()
-    assert operator.cache.refused == {}
+    assert operator.cache.observe(KEY, synced=True) is None
     assert api.writes == []
 
 
