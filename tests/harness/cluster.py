@@ -16,6 +16,7 @@ from testbed.operator import USER
 from testbed.waiting import wait_for
 
 SECONDS = 180.0  # a bound against hanging, not an expectation
+_TERMINATING = "because it is being terminated"
 _READS = ("get", "list", "watch")
 
 
@@ -134,8 +135,9 @@ class Requests:
         return Counter(what(event) for event in self.all(namespace) if event["verb"] not in _READS)
 
     def refused(self) -> list[str]:
-        """What it had no right to."""
-        return [what(event) for event in self.all() if event["responseStatus"]["code"] == 403]
+        """What it had no right to. In a namespace that is being deleted nobody may make anything any more."""
+        forbidden = [event for event in self.all() if event["responseStatus"]["code"] == 403]
+        return [what(event) for event in forbidden if _TERMINATING not in event["responseStatus"].get("message", "")]
 
 
 def what(event: Manifest) -> str:
