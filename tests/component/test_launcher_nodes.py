@@ -62,7 +62,8 @@ def test_launcher_that_reads_late_still_finds_the_store(tmp_path: Path) -> None:
         eventually(lambda: second.status()["state"] == "finished", "one node has finished and waits for the other")
         second.process.send_signal(signal.SIGSTOP)
         made.touch("release")
-        eventually((tmp_path / "termination0").exists, "node 0 has read how both ended, and is about to leave")
+        told = tmp_path / "termination0"
+        eventually(lambda: told.read_text().strip(), "node 0 has read how both ended, and is about to leave")
         second.process.send_signal(signal.SIGCONT)
         assert [launched.wait() for launched in (first, second)] == [0, 0]
         assert "sendBytes" not in first.err + second.err

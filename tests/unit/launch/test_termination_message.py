@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,12 @@ from hypothesis import strategies as st
 from pet.launch.plan import Plan
 from pet.launch.ranks import RankGroup
 from pet.launch.record import Record, Snapshot
-from pet.launch.termination import LIMIT_BYTES, termination_message, write_termination_message
+from pet.launch.termination import (
+    LIMIT_BYTES,
+    reserve_termination_message,
+    termination_message,
+    write_termination_message,
+)
 from pet.launch.verdict import Verdict
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.runfiles.exits import ExitCode
@@ -120,6 +126,22 @@ def test_file_is_written_in_place_since_it_may_be_a_mount(tmp_path: Path) -> Non
     inode = path.stat().st_ino
     write_termination_message("{}", {"PETJOB_TERMINATION_LOG": str(path)})
     assert (path.read_text(), path.stat().st_ino) == ("{}", inode)
+
+
+def test_room_for_it_is_kept_on_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    environ = {"PETJOB_TERMINATION_LOG": str(path)}
+    reserve_termination_message(environ)
+    real = os.write
+
+    def write_on_a_full_disk(descriptor: int, data: bytes) -> int:
+        if os.lseek(descriptor, 0, os.SEEK_CUR) + len(data) > os.fstat(descriptor).st_size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_on_a_full_disk)
+    write_termination_message('{"class": "AppError"}', environ)
+    assert path.read_text() == '{"class": "AppError"}'
 
 
 def test_file_that_cannot_be_written_is_said_and_changes_nothing(

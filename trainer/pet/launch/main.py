@@ -24,7 +24,11 @@ from pet.launch.plan import Plan, make_plan
 from pet.launch.record import Record
 from pet.launch.supervisor import Supervisor
 from pet.launch.talk import say
-from pet.launch.termination import termination_message, write_termination_message
+from pet.launch.termination import (
+    reserve_termination_message,
+    termination_message,
+    write_termination_message,
+)
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
@@ -68,6 +72,7 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
         try:
             plan = make_plan(options, JobEnvironment.from_environ(os.environ), tools)
             supervisor = _prepare(plan, stack)
+            reserve_termination_message(os.environ)
         except (Exception, SystemExit) as error:  # whoever exits here has trained nothing, whatever its code
             return _refuse(error)
         verdict = _supervise(supervisor)

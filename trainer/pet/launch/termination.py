@@ -51,15 +51,37 @@ def termination_message(
     return _fitted(finite_or_none(message))
 
 
+def reserve_termination_message(environ: Mapping[str, str]) -> None:
+    """Take the room for it before the run fills its disk with checkpoints; the file holds spaces until it is written.
+
+    Not at the kubelet's own path: that is on no disk of ours, and the kubelet goes by whether it is empty.
+    """
+    path = _path(environ)
+    if path != _DEFAULT_PATH:
+        _write(path, " " * LIMIT_BYTES)
+
+
 def write_termination_message(text: str, environ: Mapping[str, str]) -> None:
     """Write it where the kubelet looks: in one write, in place, since that file may be a mount of its own."""
-    path = environ.get("PETJOB_TERMINATION_LOG") or _DEFAULT_PATH
+    path = _path(environ)
     if path == _DEFAULT_PATH and not os.access(path, os.W_OK):
         return  # no container
+    _write(path, text)
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    return environ.get("PETJOB_TERMINATION_LOG") or _DEFAULT_PATH
+
+
+def _write(path: str, text: str) -> None:
+    """Over what is there, and cut off only afterwards: a full disk would not give the room back."""
+    data = text.encode()
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, text.encode())
+            os.write(descriptor, data)
+            if os.fstat(descriptor).st_size > len(data):
+                os.ftruncate(descriptor, len(data))
         finally:
             os.close(descriptor)
     except OSError as error:
