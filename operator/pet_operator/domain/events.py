@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pet_operator.domain.decision import Validation
 from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, JobStatus
 
@@ -17,10 +18,11 @@ class Event:
     warning: bool = False
 
 
-def transitions(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
-    """What has changed between two statuses."""
+def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
+    """What has changed between two statuses. With the first attempt comes what the checks found worth knowing."""
     if new.attempt > old.attempt:
-        return (_attempt(new),)
+        warnings = validation.warnings if old.attempt == 0 else ()
+        return (_attempt(new), *(Event(reason, message, warning=True) for reason, message in warnings))
     if (new.phase, new.reason) == (old.phase, old.reason):
         return ()
     if new.phase == SUCCEEDED:

@@ -122,7 +122,7 @@ class Controller:
                 self._cache.lose(key, observed.job.uid)
             raise
         self._cache.jobs.put(written)
-        for event in transitions(observed.status, decision.status):
+        for event in transitions(observed.status, decision.status, observed.validation):
             self._recorder.record(written, event, self._clock.now())
 
     def _failed(self, key: Key, error: Exception) -> str:

@@ -9,6 +9,7 @@ from harness.observing import observed, running
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
+from pet_operator.domain.decision import Validation
 from pet_operator.domain.events import Event, transitions
 from pet_operator.domain.status import Failure, JobStatus
 
@@ -63,21 +64,32 @@ QUOTA = "Pod job-1-0: exceeded quota"
     ],
 )
 def test_a_change_is_told(old: JobStatus, new: JobStatus, told: list[Event]) -> None:
-    assert list(transitions(old, new)) == told
+    assert list(transitions(old, new, Validation())) == told
 
 
 def test_what_does_not_change_is_not_told() -> None:
     for status in (JobStatus(), PENDING, RUNNING):
-        assert transitions(status, status) == ()
+        assert transitions(status, status, Validation()) == ()
 
 
 def test_an_invalid_job_is_told_with_all_its_problems() -> None:
     view = observed(problems=("spec.cfg: no such file",))
-    assert transitions(view.status, decide(view, NOON).status) == (
+    assert transitions(view.status, decide(view, NOON).status, Validation()) == (
         Event("InvalidConfig", "spec.cfg: no such file", warning=True),
     )
 
 
 def test_a_job_of_one_rank_is_told_in_the_singular() -> None:
     status = running().status
-    assert transitions(replace(status, phase="Starting"), status) == (Event("Running", "the rank steps"),)
+    assert transitions(replace(status, phase="Starting"), status, Validation()) == (Event("Running", "the rank steps"),)
+
+
+def test_what_the_checks_found_is_told_once_with_the_first_attempt() -> None:
+    found = Validation(warnings=(("NotPersistent", "spec.checkpoint.volume: is absent"), ("NoEffect", "STEPS: none")))
+    began = transitions(JobStatus(), PENDING, found)
+    assert began[1:] == (
+        Event("NotPersistent", "spec.checkpoint.volume: is absent", warning=True),
+        Event("NoEffect", "STEPS: none", warning=True),
+    )
+    later = replace(RUNNING, attempt=2, phase="Restarting", reason="Disrupted", failure=LOST)
+    assert len(transitions(RUNNING, later, found)) == 1
