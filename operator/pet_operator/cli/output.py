@@ -31,10 +31,17 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class _Console(Console):
+    """Leaves it to the command what becomes of it when its reader is gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704: it is called while the BrokenPipeError is handled
+
+
 @cache
 def console(*, stderr: bool = False) -> Console:
     """The terminal: colours only where there is one, lines never broken."""
-    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+    return _Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
 def print_json(result: Mapping[str, Any]) -> None:

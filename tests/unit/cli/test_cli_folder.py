@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.stores import saved
 
 from pet.config import ConfigError
 from pet_operator.cli.local.folder import RunFolder, fresh
@@ -52,7 +54,7 @@ def test_a_job_that_did_not_finish_may_be_changed(tmp_path: Path, phase: str) ->
 
 
 def test_a_finished_job_may_not_be_changed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^-f: the job has changed since it was run in .*--fresh"):
+    with pytest.raises(ConfigError, match=r"^-f, --set: the job has changed since it was run in .*--fresh"):
         folder(tmp_path).open("job", "changed")
 
 
@@ -104,8 +106,29 @@ def test_something_in_the_place_of_the_configuration_is_refused(tmp_path: Path) 
     assert "cannot be written to" in refusal(lambda: RunFolder(tmp_path).write_config("cfgs/a.yaml", "MISC: {}"))
 
 
+def test_the_newest_checkpoint_is_the_newest_that_verifies(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.newest() is None
+    saved(run.checkpoints, 3, 6)
+    (run.checkpoints / "model_iter6.pth").chmod(0o644)
+    (run.checkpoints / "model_iter6.pth").write_bytes(b"cut off")
+    newest = run.newest()
+    assert newest is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", newest["savedAt"])
+    file = run.checkpoints / "model_iter3.pth"
+    rest = {"iteration": 3, "file": file.name, "bytes": file.stat().st_size, "verified": True}
+    assert newest == {"savedAt": newest["savedAt"]} | rest
+
+
 def test_fresh_is_the_first_name_that_is_free(tmp_path: Path) -> None:
     assert fresh(tmp_path / "run") == tmp_path / "run"
     for name in ("run", "run-2"):
         (tmp_path / name).mkdir()
     assert fresh(tmp_path / "run") == tmp_path / "run-3"
+
+
+def test_fresh_beside_a_folder_without_a_name_is_beside_the_folder_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fresh(Path()) == tmp_path.with_name(f"{tmp_path.name}-2")

@@ -14,6 +14,7 @@ from pet_operator.cli.local.outcome import End, judge, read_message, result_of
 from pet_operator.cli.local.stop import Cause, Stop
 
 KILLED = "killed by another Ctrl-C"
+LATE = "killed, for it had not ended 31 s after it was asked to stop"
 LOST = f"{KILLED}; the steps since the newest checkpoint are lost"
 
 
@@ -45,8 +46,11 @@ TABLE: list[tuple[tuple[int, ...], Cause | None, str | None, str, int, str | Non
     ((75, 139), None, None, "Failed", 1, "Crash"),
     ((75, 143), Cause.LOST_NODE, None, "Failed", 1, "PeerLost"),
     ((-9,), None, None, "Failed", 1, "Crash"),
-    ((-9,), Cause.USER, KILLED, "Failed", 1, f"Crash: {LOST}"),
-    ((75, -9), Cause.USER, KILLED, "Failed", 1, f"Crash: {LOST}"),
+    # The user did not wait for the save: nobody's failure, and not the code of a stop that saved.
+    ((-9,), Cause.USER, KILLED, "Suspended", 1, None),
+    ((75, -9), Cause.USER, KILLED, "Suspended", 1, None),
+    ((143,), Cause.USER, KILLED, "Suspended", 130, None),
+    ((-9,), Cause.USER, LATE, "Failed", 1, f"Crash: {LATE}; the steps since"),
     ((1, -9), Cause.USER, KILLED, "Failed", 1, "AppError"),
     ((143,), Cause.DEADLINE, None, "Failed", 1, "DeadlineExceeded: spec.deadlines.activeSeconds is over"),
     ((-9,), Cause.DEADLINE, KILLED, "Failed", 1, f"DeadlineExceeded: spec.deadlines.activeSeconds is over; {LOST}"),

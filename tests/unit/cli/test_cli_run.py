@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from harness.launcher import ROOT
 
 from pet.config import ConfigError
 from pet.store.lock import FolderLock
+from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.command import read_one
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
+from pet_operator.cli.local.stop import Order
 
 SAMPLE = str(ROOT / "crds/samples/fashion-mnist.yaml")
 
@@ -31,6 +34,21 @@ def test_a_folder_in_which_the_job_runs_already_is_refused_and_left_as_it_is(tmp
 def test_a_setting_without_a_key_or_a_value_is_named(setting: str) -> None:
     with pytest.raises(ConfigError, match=f"^--set: '{setting}' is not KEY=VALUE$"):
         read_one(SAMPLE, [setting])
+
+
+def test_all_that_is_wrong_with_the_settings_comes_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_one(SAMPLE, ["MISC.SED=1", "=3", "MISC.SEED"])
+    assert [problem.field for problem in caught.value.problems] == ["--set", "--set", "MISC.SED"]
+
+
+def test_an_output_without_a_name_is_refused(tmp_path: Path) -> None:
+    answer = python(*PET, "run", "--local", "-f", SAMPLE, "--output", "", folder=tmp_path)
+    assert (answer.code, answer.err) == (
+        78,
+        "error  --output: is empty: name a folder, or leave it out for runs/<job>\n",
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
@@ -59,3 +77,22 @@ def test_the_result_of_a_finished_job_is_told_even_if_a_number_of_it_is_none(tmp
     assert answer.code == 0
     assert "fashion-mnist: Succeeded at iteration 8, earlier" in answer.out
     assert "  result       top1 0.5000  top5 not finite\n" in answer.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_a_stop_unless_it_is_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    def attempt() -> LocalAttempt:
+        return LocalAttempt(read_one(SAMPLE, []), RunFolder(tmp_path), RunRecord("job", "1f0c"), verbose=False)
+
+    asked, ignoring = attempt(), attempt()
+    previous = signal.getsignal(number)
+    with asked.signals():
+        signal.raise_signal(number)
+    assert (asked.stop.decide([None]), signal.getsignal(number)) == (Order.STOP, previous)
+    try:
+        signal.signal(number, signal.SIG_IGN)  # as nohup does
+        with ignoring.signals():
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, previous)
+    assert ignoring.stop.decide([None]) is None

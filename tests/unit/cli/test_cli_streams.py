@@ -13,6 +13,10 @@ import pytest
 from harness.commands import PET, TIMEOUT
 from harness.launcher import ROOT
 
+from pet_operator.cli.local.command import read_one
+from pet_operator.cli.local.folder import RunFolder
+from pet_operator.cli.local.record import RunRecord
+
 FULL = Path("/dev/full")
 VALID = "crds/samples/fashion-mnist.yaml"
 
@@ -51,6 +55,19 @@ def test_a_reader_that_is_gone_ends_a_command_without_a_word() -> None:
     with open(writing, "w") as pipe:
         done = run("plan", "-f", VALID, "-o", "json", stdout=pipe)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_reader_that_is_gone_does_not_change_how_a_training_has_ended(tmp_path: Path, form: str) -> None:
+    result = {"name": "fashion-mnist", "phase": "Succeeded", "iteration": 8, "metrics": {}, "checkpoint": None,
+              "resumedFrom": None, "failure": None, "output": str(tmp_path)}  # fmt: skip
+    spec = read_one(str(ROOT / VALID), []).spec
+    RunFolder(tmp_path).save(RunRecord("fashion-mnist", spec.hash, attempt=1, phase="Succeeded", result=result))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        done = run("run", "--local", "-f", VALID, "--output", str(tmp_path), "-o", form, stdout=pipe)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_remarks_that_cannot_be_written_change_nothing(full: IO[str]) -> None:

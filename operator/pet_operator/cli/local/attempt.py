@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pet.config import ConfigError
 from pet.config.job import PetTrainingJob
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.launchers import Launchers
 from pet_operator.cli.local.nodes import command_of, environments_of
-from pet_operator.cli.local.outcome import End, judge, read_message, result_of
+from pet_operator.cli.local.outcome import End, Outcome, judge, read_message, result_of
 from pet_operator.cli.local.progress import Display, poll
 from pet_operator.cli.local.record import RunRecord
 from pet_operator.cli.local.stop import Order, Stop
@@ -47,12 +48,19 @@ class LocalAttempt:
         ends = [End(code, read_message(self.folder.termination_log(index))) for index, code in enumerate(codes)]
         outcome = judge(ends, self.stop)
         self.record.phase = outcome.phase
-        self.record.result = result_of(self.job.name, str(self.folder.path), outcome, ends)
+        self.record.result = self._result(outcome, ends)
         try:
             self.folder.save(self.record)
         except ConfigError as error:
             report(error.problems)  # the result is told all the same; the next start goes on from the checkpoints
         return outcome.code
+
+    def _result(self, outcome: Outcome, ends: Sequence[End]) -> dict[str, Any]:
+        """What the launchers told, and of what they were killed over, what lies in the folder."""
+        result = result_of(self.job.name, str(self.folder.path), outcome, ends)
+        if result["checkpoint"] is None and (saved := self.folder.newest()):
+            result |= {"checkpoint": saved, "iteration": result["iteration"] or saved["iteration"]}
+        return result
 
     def _announce(self) -> None:
         """Addresses and folders are told by the launchers themselves."""
@@ -64,7 +72,7 @@ class LocalAttempt:
 
     def _watch(self, launchers: Launchers, run_dirs: Sequence[Path]) -> list[int]:
         """Until all launchers have ended; returns their exit codes."""
-        with self._signals(), self.display:
+        with self.signals(), self.display:
             try:
                 launchers.start()
                 while None in (codes := launchers.codes()):
@@ -83,13 +91,14 @@ class LocalAttempt:
             self.display.say(f"stopping, {self.stop.cause.value}: {hint}")
             launchers.stop()
         elif order is Order.KILL:
-            self.display.say(f"{self.job.name} is {self.stop.killed}")
+            self.display.say(f"{self.job.name} is {self.stop.killed}; the steps since the newest checkpoint are lost")
             launchers.kill()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a stop."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
+    def signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and a terminal that is closed ask for a stop; what nohup ignores stays ignored."""
+        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
         previous = [signal.signal(number, lambda number, _frame: self.stop.interrupt(number)) for number in numbers]
         try:
             yield

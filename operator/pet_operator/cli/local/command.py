@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,24 +14,24 @@ from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
 from pet.config.node import read_file
-from pet_operator.cli.live import short_duration
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, fresh
-from pet_operator.cli.local.record import RunRecord
+from pet_operator.cli.local.report import print_result, resume_command
 from pet_operator.cli.output import Exit, Format, line, print_json
 from pet_operator.cli.plan import read
 
 File = Annotated[str, typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
 Local = Annotated[bool, typer.Option("--local", help="On this machine; the only place in this release.")]
-Output = Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
+Output = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The root of all data sets.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key.")]
-New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder.")]
+New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder; its --output goes on there.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Keep the rows of numbers on a terminal, too.")]
 Form = Annotated[Format, typer.Option("-o", help="json: the result as one object on the last line.")]
 
 
 def run(
+    context: typer.Context,
     file: File,
     local: Local = False,
     output: Output = None,
@@ -43,10 +44,13 @@ def run(
     """Train a job. Ctrl-C saves and stops; the same command goes on from there. A finished job's result is printed."""
     if not local:
         raise typer.BadParameter("say --local: running in a cluster is not part of this release", param_hint="run")
-    job = read_one(file, set_ or [])
+    if output is not None and not output.strip():
+        raise ConfigError.of("--output", "is empty: name a folder, or leave it out for runs/<job>")
+    settings = set_ or []
+    job = read_one(file, settings)
     if job.spec.suspend:
         _warn("spec.suspend: true is for a cluster; --local runs the job all the same")
-    path = output or Path("runs") / job.name
+    path = Path(output or f"runs/{job.name}")
     folder = RunFolder(fresh(path) if new else path)
     with folder.locked():
         record = folder.open(job.name, job.spec.hash)
@@ -55,26 +59,30 @@ def run(
             _warn(f"the checkpoint {damage}; the end of the training is done again")
             again = False
         code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)
-    if form is Format.JSON:
-        print_json(record.result)
-    else:
-        _print(folder, record, None if again else time.monotonic() - began)
+    program = context.find_root().info_name or "pet"
+    resume = resume_command(program, file, folder.path, data, settings) if new else ""
+    seconds = None if again else time.monotonic() - began
+    with suppress(BrokenPipeError):  # the training has ended as it has, whether or not anybody reads it here
+        if form is Format.JSON:
+            print_json(record.result)
+        else:
+            print_result(folder, record, seconds, resume)
     raise typer.Exit(code)
 
 
 def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     """The one job of the file, with `--set` on top of its overrides. Raises ConfigError with all problems."""
     source = "stdin" if file == "-" else file
+    pairs = [(key, value) for key, equals, value in (text.partition("=") for text in settings) if key and equals]
     problems = [Problem("--set", f"{text!r} is not KEY=VALUE") for text in settings if text.find("=") < 1]
-    reviews = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False)
+    reviews = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False, local=True)
     if len(reviews) != 1:
         problems.append(Problem(source, f"holds {len(reviews)} jobs; run them one at a time"))
     review = reviews[0]
-    if review.valid and review.job is not None and settings and not problems:
-        pairs = tuple((key, value) for key, _, value in (text.partition("=") for text in settings))
+    if len(reviews) == 1 and review.valid and review.job is not None and pairs:
         spec = dataclasses.replace(review.job.spec, overrides=(*review.job.spec.overrides, *pairs))
         job = dataclasses.replace(review.job, spec=spec)
-        review = check_job(job, read_cfg=_read_cfg, foreign_image=False)
+        review = check_job(job, read_cfg=_read_cfg, foreign_image=False, local=True)
     problems += review.problems
     if problems or review.job is None:
         raise ConfigError(problems)
@@ -90,29 +98,3 @@ def _read_cfg(path: str) -> str | None:
 
 def _warn(text: str) -> None:
     line(("warning  ", "yellow"), text, stderr=True)
-
-
-def _print(folder: RunFolder, record: RunRecord, seconds: float | None) -> None:
-    result = record.result
-    when = "earlier; --fresh runs it again in a new folder" if seconds is None else f"after {short_duration(seconds)}"
-    at = f" at iteration {result['iteration']}" if result["iteration"] is not None else ""
-    colour = {"Succeeded": "green", "Suspended": "yellow"}.get(record.phase, "red")
-    line((record.name, "bold"), ": ", (record.phase, colour), f"{at}, {when}")
-    if failure := result["failure"]:
-        rank = f"rank {failure['rank']}, " if failure.get("rank") is not None else ""
-        # A refusal is an error of its class's own name: it is not said twice.
-        kinds = dict.fromkeys((failure["class"], failure["type"]))
-        line(f"  cause        {rank}{': '.join(map(str, kinds))}: {failure['message']}")
-    if result["metrics"]:
-        line("  result       " + "  ".join(f"{name} {_number(value)}" for name, value in result["metrics"].items()))
-    if result["checkpoint"]:
-        line(f"  checkpoint   {folder.checkpoints / result['checkpoint']['file']}")
-    for label, file in (("numbers", folder.numbers), ("output", folder.logs)):
-        if file.exists():
-            line(f"  {label:<11}  {file}")
-    if record.phase == "Suspended":
-        line("  the same command goes on from there")
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4f}"

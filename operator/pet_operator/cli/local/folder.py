@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pet.config import ConfigError
 from pet.runfiles.atomic import replace_text
-from pet.store.errors import Corrupt
+from pet.store.errors import CheckpointUnusable, Corrupt
 from pet.store.folder import Folder
 from pet.store.lock import FolderLock
 from pet_operator.cli.local.record import RunRecord
@@ -51,7 +52,7 @@ class RunFolder:
             raise ConfigError.of("--output", f"{self.path} belongs to the job {record.name!r}: give another folder")
         if record.spec_hash != spec_hash and record.phase == "Succeeded":
             raise ConfigError.of(
-                "-f",
+                "-f, --set",
                 f"the job has changed since it was run in {self.path}, where it is {record.phase}: undo the change, "
                 "or run it with --fresh in a new folder",
             )
@@ -83,6 +84,20 @@ class RunFolder:
         except (Corrupt, OSError) as error:
             return f"{told['file']} cannot be used any more: {error}"
         return ""
+
+    def newest(self) -> Mapping[str, Any] | None:
+        """The newest checkpoint that verifies, in the form of a result's; None if there is none."""
+        folder = Folder(str(self.checkpoints))
+        with suppress(CheckpointUnusable, OSError):
+            for entry in folder.entries():
+                with suppress(Corrupt):
+                    manifest = folder.verify(entry)
+                    saved = datetime.fromtimestamp(os.stat(folder.at(manifest.file)).st_mtime, UTC)
+                    return {
+                        "iteration": manifest.iteration, "file": manifest.file, "bytes": manifest.bytes,
+                        "savedAt": saved.strftime("%Y-%m-%dT%H:%M:%SZ"), "verified": True,
+                    }  # fmt: skip
+        return None
 
     def save(self, record: RunRecord) -> None:
         """Replace the record."""
@@ -119,6 +134,7 @@ class RunFolder:
 
 def fresh(path: Path) -> Path:
     """The first of `path`, `path-2`, `path-3`, … that does not exist."""
+    path = path if path.name.strip(".") else path.resolve()  # `.` and `..` have no name
     number, candidate = 1, path
     while candidate.exists():
         number += 1

@@ -33,7 +33,10 @@ class End:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`phase` is Succeeded, Suspended or Failed; `failure` is there in the last case."""
+    """`phase` is Succeeded, Suspended or Failed; `failure` is there in the last case.
+
+    Suspended with Exit.FAILED: the user did not wait for the save.
+    """
 
     phase: str
     code: Exit
@@ -57,7 +60,8 @@ def judge(ends: Sequence[End], stop: Stop) -> Outcome:
         return Outcome("Succeeded", Exit.GOOD)
     failure = _failure(ends, stop)
     if failure is None:
-        return Outcome("Suspended", Exit.STOPPED)
+        saved = all(end.code != -signal.SIGKILL for end in ends)
+        return Outcome("Suspended", Exit.STOPPED if saved else Exit.FAILED)
     code = Exit.INVALID if failure["exitCode"] == ExitCode.CONFIG_ERROR else Exit.FAILED
     return Outcome("Failed", code, failure)
 
@@ -88,9 +92,9 @@ def _failure(ends: Sequence[End], stop: Stop) -> Message | None:
     if stop.cause is Cause.DEADLINE:
         text = f"{stop.cause.value}; {lost}" if killed else stop.cause.value
         return _report("DeadlineExceeded", ExitCode.PREEMPTED, "DeadlineExceeded", text)
-    if killed:
+    if killed and not stop.cut_short:
         return _report(ExitCode.CRASH.exit_class, ExitCode.CRASH, "SIGKILL", lost)
-    return _account(failed[0]) if failed else None
+    return _account(failed[0]) if failed and not killed else None
 
 
 def _account(end: End) -> Message:

@@ -13,6 +13,9 @@ ORPHAN_SECONDS = 30.0
 MARGIN_SECONDS = 30.0
 
 
+_HURRIED = "killed by another Ctrl-C"
+
+
 class Cause(Enum):
     """What made a run stop before its end."""
 
@@ -45,6 +48,11 @@ class Stop:
         self._wanted = False
         self._hurried = False
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether the user asked for a stop and then did not wait for its save."""
+        return self.cause is Cause.USER and self.killed == _HURRIED
+
     def interrupt(self, number: int) -> None:
         """A signal came. Once the launchers were asked, another Ctrl-C ends them; other signals only ask again."""
         self._hurried |= self.cause is not None and number == signal.SIGINT
@@ -75,7 +83,7 @@ class Stop:
 
     def _impatience(self, now: float) -> str | None:
         if self._hurried:
-            return "killed by another Ctrl-C"
+            return _HURRIED
         if now - self._asked_at > self._limit:
             return f"killed, for it had not ended {self._limit:g} s after it was asked to stop"
         return None
