@@ -46,7 +46,10 @@ CUDA: list[tuple[int | None, str, int, str, tuple[str, ...] | str]] = [
 
 @pytest.mark.parametrize(("nproc_per_node", "line", "expected"), CPU)
 def test_ranks_on_the_cpu(nproc_per_node: int | None, line: str, expected: int | str) -> None:
-    options, environment = parse_options(line.split()), JobEnvironment(nproc_per_node=nproc_per_node)
+    options, environment = (
+        parse_options(["--cfg", "a.yaml", *line.split()]),
+        JobEnvironment(nproc_per_node=nproc_per_node),
+    )
     if isinstance(expected, int):
         assert cpu_ranks(options, environment) == expected
     else:
@@ -64,7 +67,10 @@ def test_ranks_on_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    options, environment = parse_options(line.split()), JobEnvironment(nproc_per_node=nproc_per_node)
+    options, environment = (
+        parse_options(["--cfg", "a.yaml", *line.split()]),
+        JobEnvironment(nproc_per_node=nproc_per_node),
+    )
     if isinstance(expected, tuple):
         assert cuda_devices(options, environment, count) == expected
     else:
@@ -125,7 +131,7 @@ def test_all_problems_of_the_configuration_come_at_once(make: Callable[..., Plan
 
 
 def test_what_is_worth_knowing_of_a_run_is_said_once(make: Callable[..., Plan]) -> None:
-    line = ("SOLVER.SCHEDULER.TOTAL_ITERS", "7", "SOLVER.SCHEDULER.WARM_UP_ITERS", "9")
+    line = ("SOLVER.SCHEDULER.TOTAL_ITERS", "7", "SOLVER.SCHEDULER.STEPS", "[5]", "SOLVER.SCHEDULER.WARM_UP_ITERS", "9")
     [warning] = make(*line).warnings
     assert warning.startswith("SOLVER.SCHEDULER.WARM_UP_ITERS: 9 is not less than TOTAL_ITERS 7")
     assert make(*line, PETJOB_UID="uid", PETJOB_ATTEMPT="1").warnings == ()  # when the job was checked

@@ -35,5 +35,5 @@ def test_a_wrong_command_line_is_refused_in_one_line(last_word: Path, capfd: pyt
 
 def test_an_exit_while_it_prepares_is_no_success(last_word: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "make_plan", lambda *arguments: sys.exit(0))
-    assert launch([], Path("tools")) is ExitCode.APP_ERROR
+    assert launch(["--cfg", "a.yaml"], Path("tools")) is ExitCode.APP_ERROR
     assert json.loads(last_word.read_text())["type"] == "SystemExit"

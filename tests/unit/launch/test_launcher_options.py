@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pet.config import ConfigError
@@ -28,6 +30,15 @@ TABLE: dict[str, tuple[str | None, int | None, str | None, str, str]] = {
     # No abbreviations: --gpu would be the script's.
     "--gpu 0": (None, None, None, "--gpu 0", ""),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def default_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The default configuration, in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    Path(DEFAULT_CFG).parent.mkdir(parents=True)
+    Path(DEFAULT_CFG).touch()
+    return Path(DEFAULT_CFG)
 
 
 @pytest.mark.parametrize("line", TABLE)
@@ -57,6 +68,13 @@ def test_a_script_that_is_named_has_no_default_configuration() -> None:
     with pytest.raises(ConfigError, match=r"^--cfg: is missing: tools/tasks/cls/train_net\.py needs a configuration"):
         parse_options(["--script=tools/tasks/cls/train_net.py", "MISC.SEED", "7"])
     assert parse_options(["--script=tools/tasks/cls/train_net.py", "--cfg", "a.yaml"]).cfg_file == "a.yaml"
+
+
+def test_where_there_is_no_default_configuration_one_is_asked_for(default_cfg: Path) -> None:
+    default_cfg.unlink()
+    with pytest.raises(ConfigError, match=r"^--cfg: is missing: say what to train, --cfg FILE$"):
+        parse_options(["MISC.SEED", "7"])
+    assert parse_options(["--cfg", "a.yaml"]).cfg_file == "a.yaml"
 
 
 def test_help_is_printed_with_the_default_configuration(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import NoReturn
 
 from pet.config import ConfigError
@@ -49,6 +50,8 @@ def parse_options(argv: Sequence[str]) -> Options:
         # The default is the launcher's: it is of no use to a script that was named, or that hands itself over.
         if known.script is not None:
             raise ConfigError.of("--cfg", f"is missing: {known.script} needs a configuration, --cfg FILE")
+        if not Path(DEFAULT_CFG).is_file():
+            raise ConfigError.of("--cfg", "is missing: say what to train, --cfg FILE")
         known.cfg_file = DEFAULT_CFG
     return Options(rest=(*rest, *words[end + 1 :]), overrides=_overrides(rest), **vars(known))
 
