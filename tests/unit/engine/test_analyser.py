@@ -97,11 +97,30 @@ def test_logs_one_line_for_the_size_of_the_configuration(caplog: pytest.LogCaptu
         log_analysis(partial(GeneralizedCNN, cfg), cfg)
     [line] = [record.getMessage() for record in caplog.records]
     assert line.startswith("Params: 0.309M | FLOPs: ")
-    assert "(millions for one image of 28 x 28; one FLOP is one multiply-add)" in line
+    assert "(millions for one image of 28 x 28, by TRAIN.RESIZE.SCALES; one FLOP is one multiply-add)" in line
+
+
+@pytest.mark.parametrize(
+    ("transforms", "key"),
+    [
+        (("resize", "center_crop"), "TRAIN.CENTER_CROP.CROP_SCALES"),
+        (("random_crop", "horizontal_flip"), "TRAIN.RANDOM_CROP.CROP_SCALES"),
+        (("random_resized_crop",), "TRAIN.RANDOM_RESIZED_CROP.SIZE"),
+    ],
+)
+def test_counts_for_the_size_that_crops_have(
+    transforms: tuple[str, ...], key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = ((6, 4),) if key == "TRAIN.RANDOM_CROP.CROP_SCALES" else (6, 4)
+    with caplog.at_level(logging.INFO):
+        log_analysis(partial(nn.Conv2d, 3, 1, 1), config("TRAIN.TRANSFORMS", transforms, key, size))
+    assert (
+        f"Activations: 0.0000M / Conv_Activations: 0.0000M (millions for one image of 6 x 4, by {key};" in caplog.text
+    )
 
 
 def test_logs_the_operators_that_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
-    cfg = config("TRAIN.RESIZE.SCALES", (2,))
+    cfg = config("TRAIN.TRANSFORMS", (), "TRAIN.RESIZE.SCALES", (2,))
     with caplog.at_level(logging.INFO):
         log_analysis(lambda: nn.Sequential(nn.Flatten(), nn.LayerNorm(12)), cfg)
     assert caplog.records[-1].getMessage() == "Operators that the analyser does not count: aten.native_layer_norm (1)"

@@ -9,7 +9,7 @@ import torch
 
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import HookSet, Priority, TrainHook
-from pet.engine.hooks.timing import COLLECT_EVERY, GarbageCollection, IterationTimer
+from pet.engine.hooks.timing import COLLECT_EVERY, GarbageCollection, IterationTimer, pace_seconds
 from pet.engine.metrics import flush_metrics
 
 
@@ -67,6 +67,22 @@ def test_the_time_of_a_step_is_without_what_hooks_do_after_it(clock: Clock) -> N
     storage = EventStorage(1)
     timed(IterationTimer(4, 1), clock, range(1, 5), storage)
     assert list(storage.history("time")._ring) == [15.0, 6.0, 6.0, 6.0]
+
+
+def test_what_hooks_do_between_two_steps_is_kept_apart_and_counts_for_the_pace(clock: Clock) -> None:
+    storage = EventStorage(1)
+    timed(IterationTimer(4, 1), clock, range(1, 5), storage)
+    assert list(storage.history("hook_time")._ring) == [0.0, 7.0, 7.0, 7.0]
+    assert pace_seconds(storage) == 6.0 + 21.0 / 4
+
+
+def test_the_pace_of_a_resumed_run_is_its_own(clock: Clock) -> None:
+    before, resumed = EventStorage(1), EventStorage(3)
+    timed(IterationTimer(4, 1), clock, range(1, 3), before)
+    clock.now += 1000.0
+    resumed.load_state_dict(before.state_dict())
+    timed(IterationTimer(4, 3), clock, range(3, 5), resumed)
+    assert list(resumed.history("hook_time")._ring) == [0.0, 7.0]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ SCHEMA = json.loads((ROOT / "crds/status.schema.json").read_text())
 METRICS = JobMetrics(
     attempt=3, restart=0, world_size=2, torch="2.15", precision="fp32", iteration=40, max_iterations=100, epoch=2,
     losses={"total": 1.5, "cls": 0.5}, learning_rate=0.1, samples_per_second=64.0, eta_seconds=12.0, step_seconds=0.25,
-    samples_total=640, metrics={"top1": 0.75}, dataset="fashion_mnist_test",
+    pace_seconds=0.5, samples_total=640, metrics={"top1": 0.75}, dataset="fashion_mnist_test",
     checkpoint=CheckpointInfo(iteration=30, file="model_iter30.pth", bytes=123, saved_at=1000.0, verified=True),
     resumed_from=20, checkpoint_interval_iterations=10, accounting={"productiveSeconds": 10.0, "redoSeconds": 1.0},
 )  # fmt: skip
@@ -225,7 +225,7 @@ def test_names_of_the_metrics_are_the_documented_ones(job: Job, plan: Plan) -> N
     }  # fmt: skip
     values = {name.removeprefix("pet_train_"): value for name, value in series.items()}
     assert (values["iteration"], values["resume_iteration"], values["steps_total|rank=1"]) == (44, 20, 4)
-    assert (values["checkpoint_interval_seconds"], values["checkpoint_iteration"]) == (2.5, 30)
+    assert (values["checkpoint_interval_seconds"], values["checkpoint_iteration"]) == (5.0, 30)
     assert (values["hook_errors_total|hook=Mine"], values["checkpoint_failures_total|reason=OSError"]) == (1, 2)
     assert values["eval_metric|dataset=fashion_mnist_test|metric=top1"] == 0.75
     info = "info|attempt=3|cfg=cfgs/tasks/cls/small.yaml|precision=fp32|script=tools/tasks/cls/train_net.py"

@@ -23,8 +23,8 @@ def full() -> JobMetrics:
     return JobMetrics(
         attempt=2, restart=1, world_size=4, script="tools/tasks/cls/train_net.py", cfg="a.yaml", torch="2.15",
         precision="fp32", device="cpu", iteration=7, max_iterations=90, epoch=1, losses={"total": 0.5},
-        learning_rate=0.1, samples_per_second=100.0, eta_seconds=3.0, step_seconds=0.2, samples_total=56,
-        metrics={"top1": 0.9}, dataset="fashion_mnist_test",
+        learning_rate=0.1, samples_per_second=100.0, eta_seconds=3.0, step_seconds=0.2, pace_seconds=0.3,
+        samples_total=56, metrics={"top1": 0.9}, dataset="fashion_mnist_test",
         checkpoint=CheckpointInfo(iteration=5, file="model_iter5.pth", bytes=9, saved_at=1.5, verified=True),
         resumed_from=5, checkpoint_interval_iterations=5, checkpoint_saves={"success": saves},
         checkpoint_failures={"OSError": 1}, accounting={"redoSeconds": 1.0}, hook_errors={"JSONWriter": 2},

@@ -79,21 +79,39 @@ class Analyser:
 
 
 def log_analysis(build_model: Callable[[], nn.Module], cfg: Config) -> None:
-    """Log Pet's line for a square image of TRAIN.RESIZE.SCALES[0] pixels a side, and the operators it leaves out."""
-    size: int = cfg.TRAIN.RESIZE.SCALES[0]
+    """Log Pet's line for one image of the size that is trained with, and the operators it leaves out."""
+    (height, width), key = _image_size(cfg)
     analyser = Analyser(build_model, channels=len(cfg.DATA.PIXEL_MEAN))
     try:
-        flops, activations = analyser.get_flops_activs(size, size)
-        conv_flops, conv_activations = analyser.get_flops_activs(size, size, mode="conv")
+        flops, activations = analyser.get_flops_activs(height, width)
+        conv_flops, conv_activations = analyser.get_flops_activs(height, width, mode="conv")
     except RuntimeError as error:  # the count is a service; what is really wrong shows in the first step
         logger.warning("Params: %.3fM | FLOPs cannot be counted from shapes: %s", analyser.get_params() / 1e6, error)
         return
     logger.info("Params: %.3fM | FLOPs: %.4fM / Conv_FLOPs: %.4fM | Activations: %.4fM / Conv_Activations: %.4fM "
-                "(millions for one image of %d x %d; one FLOP is one multiply-add)",
-                analyser.get_params() / 1e6, flops, conv_flops, activations, conv_activations, size, size)  # fmt: skip
+                "(millions for one image of %d x %d, by %s; one FLOP is one multiply-add)",
+                analyser.get_params() / 1e6, flops, conv_flops, activations, conv_activations, height, width,
+                key)  # fmt: skip
     if analyser.unsupported:
         logger.info("Operators that the analyser does not count: %s",
                     ", ".join(f"{name} ({calls})" for name, calls in sorted(analyser.unsupported.items())))  # fmt: skip
+
+
+def _image_size(cfg: Config) -> tuple[tuple[int, int], str]:
+    """(height, width) of training images, and the key that says so.
+
+    That is the last crop's; where nothing crops, a square of TRAIN.RESIZE.SCALES[0] stands for all sizes.
+    """
+    train = cfg.TRAIN
+    for transform in reversed(train.TRANSFORMS):
+        if transform == "random_resized_crop":
+            return train.RANDOM_RESIZED_CROP.SIZE, "TRAIN.RANDOM_RESIZED_CROP.SIZE"
+        if transform == "random_crop":
+            return train.RANDOM_CROP.CROP_SCALES[0], "TRAIN.RANDOM_CROP.CROP_SCALES"
+        if transform == "center_crop":
+            return train.CENTER_CROP.CROP_SCALES, "TRAIN.CENTER_CROP.CROP_SCALES"
+    side: int = train.RESIZE.SCALES[0]
+    return (side, side), "TRAIN.RESIZE.SCALES"
 
 
 @dataclass

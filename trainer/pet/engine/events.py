@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 
 RING = 128  # values kept per name: more than any log period averages over
-SAVED = 20  # of them in a checkpoint: what Pet's medians are taken over
-CLOCKS = frozenset({"time", "data_time"})  # names whose past says nothing about another machine or start
+WINDOW = 20  # of them that a shown median is taken over, and that are in a checkpoint
+CLOCKS = frozenset({"time", "data_time", "hook_time"})  # names whose past says nothing about another machine or start
 
 _stack: list[EventStorage] = []
 
@@ -64,7 +64,7 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """What shows the same numbers after a restart."""
-        return {"newest": self._newest(SAVED), "total": self._total, "count": self._count}
+        return {"newest": self._newest(WINDOW), "total": self._total, "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""

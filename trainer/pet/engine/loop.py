@@ -19,7 +19,7 @@ from pet.engine.checkpointer import CheckPointer
 from pet.engine.ddp import broadcast_buffers, explain_unused, sum_losses, unwrap
 from pet.engine.distributed import is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
-from pet.engine.events import EventStorage
+from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import Call, HookSet, attach, run_all
 from pet.engine.loader import TrainLoader
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
@@ -188,7 +188,7 @@ class TrainLoop:
 
     def _maybe_stop(self, storage: EventStorage) -> None:
         if "time" in storage.histories():
-            self.stop.pace(storage.history("time").latest)
+            self.stop.pace(sum(storage.history(name).median(WINDOW) for name in ("time", "hook_time")))
         if self.iteration >= self.max_iter or not self.stop.reached(self.iteration):
             return
         reason = f"stop requested, saved at iteration {self.iteration}"

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
-from pet.engine.events import EventStorage, get_event_storage
+from pet.engine.events import WINDOW, EventStorage, get_event_storage
+from pet.engine.hooks.timing import pace_seconds
 from pet.engine.logger import clock, log_rows
 from pet.engine.records import drop_records
 from pet.engine.session import Session
 
-WINDOW = 20  # values that a shown median is taken over
 MAX_TERMS = 32
 # Names with a meaning of their own; what else a storage holds came from the model or from users' hooks.
-RESERVED = frozenset({"time", "data_time", "lr", "total_loss", "grad_norm"})
+RESERVED = frozenset({"time", "data_time", "hook_time", "lr", "total_loss", "grad_norm"})
 
 
 class EventWriter:
@@ -103,13 +103,13 @@ class RunFileWriter(EventWriter):
     def write(self) -> None:
         """Fill the session's metrics and publish them."""
         storage, metrics = get_event_storage(), self.session.metrics
-        step_seconds = storage.history("time").median(WINDOW)
         self._account(storage, steps=storage.iter - metrics.iteration)
         metrics.iteration = storage.iter
         if storage.iter_per_epoch > 0:
             metrics.epoch = (storage.iter - 1) // storage.iter_per_epoch + 1
-        metrics.step_seconds = step_seconds
-        metrics.samples_per_second = self.batch_size / step_seconds
+        metrics.step_seconds = storage.history("time").median(WINDOW)
+        metrics.pace_seconds = pace_seconds(storage)
+        metrics.samples_per_second = self.batch_size / metrics.pace_seconds
         metrics.eta_seconds = eta_seconds(storage, self.max_iter)
         metrics.nonfinite_losses = storage.nonfinite
         numbers = storage.latest_with_smoothing_hint(WINDOW)
@@ -132,8 +132,8 @@ class RunFileWriter(EventWriter):
 
 
 def eta_seconds(storage: EventStorage, max_iter: int) -> float:
-    """The time left for steps, from the median of the newest ones; never negative."""
-    return max(0.0, storage.history("time").median(WINDOW) * (max_iter - storage.iter))
+    """The time left at the present pace, hooks included; never negative."""
+    return max(0.0, pace_seconds(storage) * (max_iter - storage.iter))
 
 
 def _losses(storage: EventStorage) -> list[str]:

@@ -151,12 +151,12 @@ def _checkpoints(snapshot: Snapshot) -> Iterator[Metric]:
         )
         yield _gauge("checkpoint_iteration", "The newest checkpoint's iteration.", [], [((), checkpoint.iteration)])
         yield _gauge("checkpoint_size_bytes", "The newest checkpoint's size.", [], [((), checkpoint.bytes)])
-    if metrics and metrics.checkpoint_interval_iterations and metrics.step_seconds is not None:
+    if metrics and metrics.checkpoint_interval_iterations and metrics.pace_seconds is not None:
         yield _gauge(
             "checkpoint_interval_seconds",
             "Expected time between two checkpoints.",
             [],
-            [((), metrics.checkpoint_interval_iterations * metrics.step_seconds)],
+            [((), metrics.checkpoint_interval_iterations * metrics.pace_seconds)],
         )
     yield _counter(
         "checkpoint_failures",

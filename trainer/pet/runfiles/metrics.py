@@ -36,7 +36,8 @@ class JobMetrics:
     learning_rate: float | None = None
     samples_per_second: float | None = None
     eta_seconds: float | None = None
-    step_seconds: float | None = None  # the expected duration of a step: a running median
+    step_seconds: float | None = None  # the expected duration of a step: a running median, without hooks
+    pace_seconds: float | None = None  # from one step to the next: with what hooks, saves and evaluations take
     samples_total: int = 0
     metrics: dict[str, float] = field(default_factory=dict)  # newest evaluation, for example top1
     dataset: str = ""  # the one evaluated

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from pet.engine.events import EventStorage
+from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.logger import clock
 from pet.engine.metrics import write_metrics
@@ -19,7 +19,8 @@ COLLECT_EVERY = 50  # steps
 
 
 class IterationTimer(TrainHook):
-    """Puts `time`, the seconds of a step without what other hooks do after it, and reports the speed at the end.
+    """Puts `time`, the seconds of a step without what other hooks do after it, and `hook_time`, what they did between
+    the step before and this one, zero before the first; reports the speed at the end.
 
     The first `warmup_iter` steps are left out of the reported count and time alike, unless `ignore_warmup_time` is
     False: then both keep them.
@@ -33,6 +34,7 @@ class IterationTimer(TrainHook):
         self.counted = 0
         self.step_seconds = 0.0
         self.begun = self.step_begun = time.perf_counter()
+        self.step_ended: float | None = None
 
     def before_train(self) -> None:
         """Start the clock of the run."""
@@ -46,8 +48,10 @@ class IterationTimer(TrainHook):
         """Stop it. A device that works asynchronously is awaited where the window is read anyway."""
         if self.trainer.device.type == "cuda" and closes_window(storage, self.max_iter):
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - self.step_begun
-        write_metrics({"time": seconds}, storage)
+        hooks = 0.0 if self.step_ended is None else self.step_begun - self.step_ended
+        self.step_ended = time.perf_counter()
+        seconds = self.step_ended - self.step_begun
+        write_metrics({"time": seconds, "hook_time": hooks}, storage)
         if storage.iter >= self.first_counted:
             self.counted += 1
             self.step_seconds += seconds
@@ -86,6 +90,14 @@ class GarbageCollection(TrainHook):
         """Hand the collector back."""
         gc.unfreeze()
         gc.enable()
+
+
+def pace_seconds(storage: EventStorage) -> float:
+    """What passes from one step to the next, in seconds: a step as it is now, and what hooks took for each so far.
+
+    Saves and evaluations fall on few steps, so their part is spread over all that this process has made.
+    """
+    return storage.history("time").median(WINDOW) + storage.history("hook_time").global_avg
 
 
 def closes_window(storage: EventStorage, max_iter: int) -> bool:
