@@ -52,7 +52,7 @@ KEYS: Declaration = {
                 (224,),
                 tuple[int, ...],
                 "resize: shorter side in pixels, one drawn per image; the first is"
-                " the size that the analyser counts FLOPs at",
+                " the size that the analyser counts FLOPs at where nothing crops",
                 minimum=1,
                 maximum=PIXELS,
             ),
