@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -11,19 +12,35 @@ from dataclasses import dataclass
 from multiprocessing import active_children, set_start_method
 from pathlib import Path
 
+from torch._utils import ExceptionWrapper
+
 from harness.hooks import Bad
 from harness.ranks import context
 from harness.toy import short_toy
 from pet.config import ConfigError
+from pet.data.errors import SampleError
 from pet.engine.entry import run
-from pet.engine.errors import CheckpointUnusable, Fenced, PeerLost, StopRequested
+from pet.engine.errors import CheckpointUnusable, Fenced, NonFiniteLoss, PeerLost, StopRequested
 from pet.engine.loader import end_workers
-from pet.engine.metrics import NonFiniteLoss
 from pet.engine.session import Session
 from pet.runfiles.failure import Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, read_heartbeat
 
 TIMEOUT = 120  # seconds; a bound against hanging, not an expectation
+
+
+def _from_a_worker() -> BaseException:
+    """As torch brings it from a loader's worker."""
+    try:
+        raise SampleError("sample 3 of birds, a.png: truncated")
+    except SampleError:
+        wrapper = ExceptionWrapper(where="in DataLoader worker process 0")
+    try:
+        wrapper.reraise()
+    except SampleError as error:
+        return error
+    raise AssertionError("it is always raised")
+
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "config": lambda: ConfigError.of("TRAIN.BATCH_SIZE", "is odd"),
@@ -33,6 +50,9 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "unusable": lambda: CheckpointUnusable("none verifies"),
     "fenced": lambda: Fenced("a newer attempt owns the folder"),
     "stop": lambda: StopRequested("stop requested, saved at iteration 4"),
+    "sample": lambda: SampleError("sample 3 of birds, a.png: truncated"),
+    "worker-sample": _from_a_worker,
+    "full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "interrupt": KeyboardInterrupt,
     "exit": lambda: SystemExit(3),
 }

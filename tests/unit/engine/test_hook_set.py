@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from pet.config import ConfigError
-from pet.engine.errors import PeerLost, StopRequested
+from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested
 from pet.engine.hooks.base import POINTS, HookSet, Priority, TrainHook, run_all
-from pet.engine.metrics import NonFiniteLoss
 
 
 class Recorder(TrainHook):

@@ -10,9 +10,8 @@ import torch
 from harness.hooks import Bad, Everywhere
 from harness.toy import ToyModel, short_toy
 
-from pet.engine.errors import PeerLost
+from pet.engine.errors import NonFiniteLoss, PeerLost
 from pet.engine.events import EventStorage
-from pet.engine.metrics import NonFiniteLoss
 from pet.engine.session import current_session
 from pet.runfiles.metrics import JobMetrics, read_metrics_file
 

@@ -52,6 +52,31 @@ def test_a_configuration_error_is_told_without_a_traceback(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("peer", "PeerLost: PeerLost: Connection closed by peer"),
+        ("loss", "AppError: NonFiniteLoss: loss 'cls_loss' is nan at iteration 7: lower SOLVER"),
+        ("sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),
+        ("worker-sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),
+        ("full", "AppError: OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_an_error_whose_message_says_all_is_one_line(tmp_path: Path, error: str, line: str) -> None:
+    ended = run_script(tmp_path, CFG, error)
+    assert len(ended.output.splitlines()) == 1
+    assert f"rank 0 ends: {line}" in ended.output
+    assert ended.failure is not None
+    assert ended.failure.message in ended.output
+    assert "Traceback" in ended.failure.traceback
+
+
+def test_the_traceback_of_an_error_of_the_script_itself_is_shown_once(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "value")
+    assert ended.output.count("Traceback") == 1
+    assert "raise ERRORS[what]()" in ended.output
+
+
+@pytest.mark.parametrize(
     ("argv", "field"),
     [
         ((), "command line"),

@@ -7,8 +7,9 @@ import torch
 from harness.ranks import run_ranks
 
 from pet.engine.distributed import get_rank
+from pet.engine.errors import NonFiniteLoss
 from pet.engine.events import EventStorage
-from pet.engine.metrics import NonFiniteLoss, flush_metrics, write_metrics
+from pet.engine.metrics import flush_metrics, write_metrics
 
 
 def values(storage: EventStorage, name: str) -> list[float]:

@@ -16,13 +16,13 @@ from typing import NoReturn
 
 from pet.config import ConfigError
 from pet.engine.distributed import destroy_process_group
-from pet.engine.errors import StopRequested, exit_code
+from pet.engine.errors import StopRequested, exit_code, says_all
 from pet.engine.loader import end_workers
 from pet.engine.session import Session, open_session
 from pet.launch.handover import ensure_ranks
 from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.failure import Failure, write_failure
+from pet.runfiles.failure import Failure, message_of, write_failure
 from pet.runfiles.heartbeat import Section
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ def _report(session: Session, error: BaseException, code: ExitCode) -> None:
     if isinstance(error, ConfigError) and session.rank == 0:
         logging.getLogger("pet").error("%s", error)
     elif not isinstance(error, ConfigError):
-        logger.error("rank %d ends: %s", session.rank, code.exit_class, exc_info=error)
+        traceback = None if says_all(error) else error
+        name, text = type(error).__name__, message_of(error)
+        logger.error("rank %d ends: %s: %s: %s", session.rank, code.exit_class, name, text, exc_info=traceback)
     failure = Failure.of(
         error,
         exit_code=code,

@@ -1,12 +1,24 @@
-"""Why a rank stops: the exceptions that have an exit class of their own."""
+"""Why a rank stops: the exceptions that have an exit class of their own, and those whose message says all."""
 
 from __future__ import annotations
 
+import errno
+
 from pet.config.errors import ConfigError
+from pet.data.errors import SampleError
 from pet.runfiles.exits import ExitCode
 from pet.store.errors import CheckpointUnusable, Fenced
 
-__all__ = ["EXIT_CODES", "CheckpointUnusable", "Fenced", "PeerLost", "StopRequested", "exit_code"]
+__all__ = [
+    "EXIT_CODES",
+    "CheckpointUnusable",
+    "Fenced",
+    "NonFiniteLoss",
+    "PeerLost",
+    "StopRequested",
+    "exit_code",
+    "says_all",
+]
 
 
 class PeerLost(Exception):
@@ -15,6 +27,18 @@ class PeerLost(Exception):
 
 class StopRequested(Exception):
     """All ranks agreed to stop at a step boundary, and the state of that step is saved."""
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss became NaN or infinite; `iteration` and `term` say where it began."""
+
+    def __init__(self, iteration: int, term: str, value: float) -> None:
+        super().__init__(
+            f"loss {term!r} is {value} at iteration {iteration}: lower SOLVER.OPTIMIZER.BASE_LR, lengthen "
+            "the warm-up or switch on SOLVER.OPTIMIZER.CLIP_GRADIENTS"
+        )
+        self.iteration = iteration
+        self.term = term
 
 
 EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
@@ -29,3 +53,12 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 def exit_code(error: BaseException) -> ExitCode:
     """The exit code that an error ends the rank with; anything without a class of its own is an application error."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.APP_ERROR)
+
+
+_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, NonFiniteLoss, SampleError)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def says_all(error: BaseException) -> bool:
+    """Whether its message is all that a person needs; the traceback is in the failure report all the same."""
+    return isinstance(error, _SAY_ALL) or (isinstance(error, OSError) and error.errno in _FULL)

@@ -15,24 +15,13 @@ import torch
 import torch.distributed as dist
 
 from pet.engine.distributed import get_world_size, peer_errors
+from pet.engine.errors import NonFiniteLoss
 from pet.engine.events import EventStorage, StepMetrics
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
 # Checked like every loss, and put into no history: what is left to guard where TRAIN.METRICS_ON is off.
 UNLOGGED_LOSS = "total_loss (not logged)"
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss became NaN or infinite; `iteration` and `term` say where it began."""
-
-    def __init__(self, iteration: int, term: str, value: float) -> None:
-        super().__init__(
-            f"loss {term!r} is {value} at iteration {iteration}: lower SOLVER.OPTIMIZER.BASE_LR, lengthen "
-            "the warm-up or switch on SOLVER.OPTIMIZER.CLIP_GRADIENTS"
-        )
-        self.iteration = iteration
-        self.term = term
 
 
 def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage) -> None:

@@ -48,9 +48,18 @@ class Failure:
             exit_code=int(exit_code),
             exit_class=exit_code.exit_class,
             type=type(error).__name__,
-            message=head(str(error), MESSAGE_BYTES),
+            message=head(message_of(error), MESSAGE_BYTES),
             traceback=tail("".join(traceback.format_exception(error)), TRACEBACK_BYTES),
         )
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says. Of one that torch brought from a loader's worker, whose message is a traceback, the end."""
+    text = str(error)
+    if "\nOriginal Traceback " not in text:
+        return text
+    last = text.rstrip().rpartition("\n")[2]
+    return last.partition(": ")[2] or last
 
 
 def write_failure(path: str | Path, failure: Failure) -> None:

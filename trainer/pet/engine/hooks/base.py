@@ -22,8 +22,7 @@ from torch import nn
 
 from pet.config.errors import ConfigError, Problem
 from pet.engine.distributed import is_peer_error
-from pet.engine.errors import PeerLost, StopRequested
-from pet.engine.metrics import NonFiniteLoss
+from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested, says_all
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +207,7 @@ def run_all(calls: Sequence[Call], **keywords: Any) -> None:
 
 def attach(first: BaseException, further: Exception) -> None:
     """Log an error that must not hide the first one, and note it there: a report keeps the end of a traceback."""
-    logger.error("a further hook failed", exc_info=further)
+    logger.error("a further hook failed: %r", further, exc_info=None if says_all(further) else further)
     first.add_note(f"then a hook failed as well: {further!r}")
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pet.engine.errors import PeerLost
+from pet.engine.errors import NonFiniteLoss, PeerLost
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
-from pet.engine.metrics import NonFiniteLoss
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
