@@ -54,7 +54,7 @@ def test_a_configuration_error_is_told_without_a_traceback(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        ("peer", "PeerLost: PeerLost: Connection closed by peer"),
+        ("peer", "PeerLost: Connection closed by peer"),
         ("loss", "AppError: NonFiniteLoss: loss 'cls_loss' is nan at iteration 7: lower SOLVER"),
         ("sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),
         ("worker-sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),

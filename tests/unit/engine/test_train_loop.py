@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +124,21 @@ class Stop:
     def before_step(self, storage: EventStorage) -> None:
         if storage.iter == self.step:
             signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_stop_is_looked_for_at_the_distance_of_steps_with_their_hooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, paces = [0.0], []
+    monkeypatch.setattr("pet.engine.hooks.timing.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(StopAgreement, "pace", lambda agreement, seconds: paces.append(seconds))
+
+    class Slow:
+        def after_step(self, storage: EventStorage) -> None:
+            now[0] += 7.0
+
+    short_toy(tmp_path, 4, "MISC.DISPLAY_ITER", 2, hooks=[Slow()]).run()
+    assert paces[-1] == 7.0
 
 
 @pytest.mark.usefixtures("stop_signals")

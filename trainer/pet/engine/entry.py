@@ -83,8 +83,8 @@ def _report(session: Session, error: BaseException, code: ExitCode) -> None:
         logging.getLogger("pet").error("%s", error)
     elif not isinstance(error, ConfigError):
         traceback = None if says_all(error) else error
-        name, text = type(error).__name__, message_of(error)
-        logger.error("rank %d ends: %s: %s: %s", session.rank, code.exit_class, name, text, exc_info=traceback)
+        kind = ": ".join(dict.fromkeys((code.exit_class, type(error).__name__)))
+        logger.error("rank %d ends: %s: %s", session.rank, kind, message_of(error), exc_info=traceback)
     failure = Failure.of(
         error,
         exit_code=code,
