@@ -31,7 +31,7 @@ def last_line(capsys: pytest.CaptureFixture[str], phase: str, command: str = "",
     ("phase", "result", "said"),
     [
         ("Suspended", {}, "the same command goes on from iteration 40"),
-        ("Suspended", {"checkpoint": None}, "the same command begins anew: nothing is saved"),
+        ("Suspended", {"checkpoint": None}, "the same command begins anew (nothing is saved)"),
         ("Failed", {"failure": failure(ExitCode.CRASH)}, "the same command goes on from iteration 40"),
     ],
 )
@@ -58,4 +58,4 @@ def test_a_run_in_a_fresh_folder_is_gone_on_with_by_another_command(capsys: pyte
     assert shlex.split(command)[6:] == [
         "--output", "runs/job-2", "--data", "data", "--set", "A.B=1 2", "--set", "C=3",
     ]  # fmt: skip
-    assert last_line(capsys, "Suspended", command) == f"{command} goes on from iteration 40"
+    assert last_line(capsys, "Suspended", command) == f"it goes on from iteration 40 with: {command}"

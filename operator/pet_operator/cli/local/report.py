@@ -48,8 +48,8 @@ def print_result(folder: RunFolder, record: RunRecord, seconds: float | None, co
             line(f"  {label:<11}  {file}")
     if record.phase != "Succeeded" and not (failure and failure["exitCode"] in _FINAL):
         saved = result["checkpoint"]
-        what = f"goes on from iteration {saved['iteration']}" if saved else "begins anew: nothing is saved"
-        line(f"  {command or 'the same command'} {what}")
+        what = f"goes on from iteration {saved['iteration']}" if saved else "begins anew (nothing is saved)"
+        line(f"  it {what} with: {command}" if command else f"  the same command {what}")
 
 
 def _number(value: float | None) -> str:
