@@ -25,7 +25,7 @@ Local = Annotated[bool, typer.Option("--local", help="On this machine; the only 
 Output = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The root of all data sets.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key.")]
-New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder; its --output goes on there.")]
+New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder; go on in it with --output.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Keep the rows of numbers on a terminal, too.")]
 Form = Annotated[Format, typer.Option("-o", help="json: the result as one object on the last line.")]
 
