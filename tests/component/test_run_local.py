@@ -23,6 +23,7 @@ from harness.launcher import ROOT, eventually, free_port, get_page
 from prometheus_client.parser import text_string_to_metric_families
 
 from pet.runfiles.rundir import run_files_root
+from pet_operator.cli.local.outcome import read_message
 
 SCHEMA = json.loads((ROOT / "crds/status.schema.json").read_text())
 TIMEOUT = 300  # seconds; a bound against hanging, not an expectation
@@ -403,8 +404,7 @@ def test_launchers_stop_with_a_checkpoint_when_the_program_dies(desk: Desk) -> N
         process.wait()
         desk.open("before-2")
         termination = desk.folder / "runs/small/logs/termination-0.json"
-        eventually(termination.exists, "the launcher ends")
-    message = json.loads(termination.read_text())
+        message = eventually(lambda: read_message(termination), "the launcher ends")
     assert (message["class"], message["savedIteration"]) == ("Preempted", message["iteration"])
     uid = json.loads((desk.folder / "runs/small/run.json").read_text())["uid"]
     eventually(lambda: not list(run_files_root().glob(f"*{uid}*")), "the launcher's run files are gone")
