@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,7 @@ _WATCH_SECONDS = (300, 600)
 _PAGE = 500
 _LINE_BYTES = 4 * 1024 * 1024  # of one event: an object may have 1.5 MiB
 _CONNECTIONS = 100
+_ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 class KubeGateway:
@@ -142,7 +144,7 @@ class KubeGateway:
         *,
         content_type: str = "application/json",
     ) -> Manifest:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _encoded(body)
         headers = await self._headers() | ({"Content-Type": content_type} if data is not None else {})
         url = self._credentials.server + path
         with _reached():
@@ -154,6 +156,14 @@ class KubeGateway:
     async def _headers(self) -> dict[str, str]:
         authorization = await self._credentials.authorization()
         return {"Authorization": authorization} if authorization else {}
+
+
+def _encoded(body: Manifest) -> bytes:
+    """JSON that is YAML too, as which the API server reads applied objects: a character is itself, since YAML has no
+    pairs of escapes, but for those that YAML wants escaped. Half a pair is no character."""
+    text = json.dumps(body, ensure_ascii=False)
+    escaped = _ESCAPED_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return escaped.encode(errors="replace")
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:

@@ -46,8 +46,9 @@ def test_kubectl_says_what_the_api_server_refuses(spec: dict[str, Any], field: s
         ({"overrides": {"SOLVER.OPTIMIZR.BASE_LR": 1}}, "SOLVER.OPTIMIZR", "did you mean SOLVER.OPTIMIZER"),
         ({"overrides": {"TRAIN.BATCH_SIZE": 7}, "nodes": 2}, "TRAIN.BATCH_SIZE", "divisible|multiple|divide"),
         ({"cfg": "cfgs/tasks/cls/none.yaml"}, "spec.cfg", "none.yaml"),
+        ({"overrides": {"🙂": 1}}, "🙂", "no such key"),  # a character that YAML has no pair of escapes for
     ],
-    ids=["key", "batch", "cfg"],
+    ids=["key", "batch", "cfg", "character"],
 )
 def test_an_invalid_job_says_which_field_and_is_judged_again_when_mended(
     spec: dict[str, Any], field: str, remedy: str, stage: Stage, played: Jobs
