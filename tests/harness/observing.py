@@ -62,6 +62,12 @@ def begun(**what: Any) -> Observed:
     return seen(first, decide(first, NOON))
 
 
+def owner(name: str = "job", uid: str = UID) -> dict[str, Any]:
+    """The reference to a job that its objects carry."""
+    kind = {"apiVersion": "pet.dev/v1", "kind": "PetTrainingJob"}
+    return {**kind, "name": name, "uid": uid, "controller": True, "blockOwnerDeletion": True}
+
+
 def pod_manifest(
     node_index: int = 0,
     *,
@@ -85,6 +91,7 @@ def pod_manifest(
             "uid": f"uid-of-{name}-{attempt}-{node_index}",
             "resourceVersion": "1",
             "labels": labels,
+            "ownerReferences": [owner(name, uid)],
             **metadata,
         },
         "spec": {"nodeName": f"node-{node_index}"},

@@ -104,8 +104,8 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
         return _decision(observed, status, now, wait=(end.since + ROOT_WAIT - now).total_seconds())
     reports = [pod.report for pod in observed.current if pod.report is not None]
     status = restart.restarted_in_place(status, max((report.restart for report in reports), default=0))
-    resumed = (report.progress.resumed_from for report in reports if report.progress.resumed_from is not None)
-    status = restart.began_at(status, next(resumed, None))
+    began = (report.progress.began for report in reports if report.progress.began is not None)
+    status = restart.began_at(status, next(began, None))
     saved = [report.checkpoint for report in reports if report.checkpoint is not None]
     newest = max(saved, key=lambda checkpoint: checkpoint.iteration or 0, default=None)
     status = replace(status, checkpoint=newest_checkpoint(status.checkpoint, newest, now))

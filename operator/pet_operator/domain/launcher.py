@@ -36,6 +36,14 @@ class Numbers:
     eta_seconds: float | None = None
     resumed_from: int | None = None
 
+    @property
+    def began(self) -> int | None:
+        """The iteration that the ranks went on from, 0 from scratch; None before they have told their numbers, which
+        they do all at once."""
+        if self.resumed_from is None and self.max_iterations is not None:
+            return 0
+        return self.resumed_from
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:

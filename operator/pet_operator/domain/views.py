@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pet_operator.domain.codec import decode, read_time
-from pet_operator.domain.constants import CONTAINER, LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_NODE_INDEX
+from pet_operator.domain.constants import CONTAINER, JOB
 from pet_operator.domain.launcher import LauncherReport, LauncherStatus
 
 Manifest = Mapping[str, Any]
 
+_PLACE = re.compile(r"-(\d+)-(\d+)$")  # attempt and node index, as `names.pod` writes them
 # The kubelet's words for what passes by itself while a container is made.
 _ORDINARY_WAITING = ("", "ContainerCreating", "PodInitializing")
 # The scheduler, an eviction, a taint or a node's shutdown, and a queue say by these that the pod is not to blame.
@@ -87,17 +89,26 @@ class TrainerView:
     age: float
 
 
+def owner_of(manifest: Manifest) -> Manifest:
+    """The reference to the job that an object belongs to, empty if to none. Labels can be written and removed by hand;
+    by this reference the cluster itself goes."""
+    owners: Iterable[Manifest] = manifest["metadata"].get("ownerReferences") or ()
+    kind = (JOB.api_version, JOB.kind)
+    ours = (owner for owner in owners if owner.get("controller") and (owner["apiVersion"], owner["kind"]) == kind)
+    return next(ours, {})
+
+
 def pod_view(pod: Manifest) -> PodView:
-    """A pod that carries a job's labels."""
+    """A pod of a job, which its name places in it."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    labels = metadata.get("labels") or {}
+    place = _PLACE.search(metadata["name"])
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
-        job_uid=labels.get(LABEL_JOB_UID, ""),
-        attempt=_number(labels.get(LABEL_ATTEMPT)),
-        node_index=_number(labels.get(LABEL_NODE_INDEX)),
+        job_uid=owner_of(pod).get("uid", ""),
+        attempt=int(place[1]) if place else -1,
+        node_index=int(place[2]) if place else -1,
         phase=status.get("phase") or "Pending",
         terminating="deletionTimestamp" in metadata,
         disrupted=any(_true(conditions.get(kind)) for kind in _DISRUPTIONS),
@@ -113,12 +124,10 @@ def pod_view(pod: Manifest) -> PodView:
 def service_view(service: Manifest) -> ServiceView:
     """A Service."""
     metadata = service["metadata"]
-    owners = (owner for owner in metadata.get("ownerReferences") or () if owner.get("controller"))
-    owner: Manifest = next(owners, {})
     return ServiceView(
         name=metadata["name"],
         uid=metadata["uid"],
-        owner_uid=owner.get("uid", ""),
+        owner_uid=owner_of(service).get("uid", ""),
     )
 
 
@@ -164,11 +173,3 @@ def _containers(status: Manifest) -> Iterator[Manifest]:
 
 def _true(condition: Manifest | None) -> bool:
     return condition is not None and condition.get("status") == "True"
-
-
-def _number(text: object) -> int:
-    """A number in a label; a user who overwrote it gets -1, which no attempt has."""
-    try:
-        return int(str(text))
-    except ValueError:
-        return -1

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pet_operator.domain.codec import decode
-from pet_operator.domain.constants import LABEL_JOB
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import JobStatus
-from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view, service_view
+from pet_operator.domain.views import PodView, ServiceView, TrainerView, owner_of, pod_view, service_view
 from pet_operator.runtime.ports import Clock, Key, Manifest
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.validation import Validator
@@ -109,6 +108,5 @@ def _trimmed(job: Manifest) -> Manifest:
 
 
 def _job_of(manifest: Manifest) -> Key:
-    """By its label; without one, which a user may have removed, it is no job's."""
-    metadata = manifest["metadata"]
-    return Key(metadata["namespace"], (metadata.get("labels") or {}).get(LABEL_JOB, ""))
+    """The job that owns it; what no job owns is found by no name."""
+    return Key(manifest["metadata"]["namespace"], owner_of(manifest).get("name", ""))

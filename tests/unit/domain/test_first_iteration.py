@@ -9,6 +9,7 @@ from harness.observing import ended, later, leading, report, running, seen, told
 
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.status import CheckpointStatus
 
 
 def assumed_from(iteration: int) -> Observed:
@@ -32,3 +33,17 @@ def test_one_that_ended_before_it_was_asked_says_it_with_its_last_word(code: int
     last_word = report(code, iteration=30, progress={"maxIterations": 200, "resumedFrom": 15})
     view = replace(assumed_from(10), pods=(ended(0, code, last_word),), trainers={})
     assert decide(view, later(10)).status.attempts[0].from_iteration == 15
+
+
+def test_a_checkpoint_that_ranks_did_not_find_any_more_is_not_told_of() -> None:
+    """Somebody has deleted the claim, and another one was made."""
+    view = assumed_from(10)
+    gone = replace(view.status, checkpoint=CheckpointStatus(10, "model_iter10.pth"))
+    view = replace(view, status=gone, trainers=told([leading(3, resumedFrom=None, checkpoint=None)]))
+    status = decide(view, later(10)).status
+    assert (status.current.from_iteration, status.checkpoint) == (0, None)
+
+
+def test_nothing_is_concluded_before_the_ranks_have_told_their_numbers() -> None:
+    view = replace(assumed_from(10), trainers=told([leading(3, resumedFrom=None, maxIterations=None)]))
+    assert decide(view, later(10)).status.current.from_iteration == 10

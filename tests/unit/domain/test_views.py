@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from harness.observing import UID, pod_manifest, report
+from harness.observing import UID, owner, pod_manifest, report
 
 from pet_operator.domain.launcher import LauncherReport, SavedCheckpoint
 from pet_operator.domain.views import PodView, ServiceView, pod_view, service_view
@@ -36,11 +36,13 @@ def test_a_pod_of_which_little_is_known() -> None:
     assert (view.over, view.running, view.succeeded) == (False, False, False)
 
 
-@pytest.mark.parametrize("label", ["", "one", "1.0"])
-def test_a_label_that_was_overwritten_belongs_to_no_attempt(label: str) -> None:
-    manifest = pod_manifest()
-    manifest["metadata"]["labels"]["pet.dev/attempt"] = label
-    assert pod_view(manifest).attempt == -1
+@pytest.mark.parametrize("labels", [None, {}, {"pet.dev/attempt": "one", "pet.dev/job-uid": "another"}])
+def test_whose_a_pod_is_does_not_hang_on_labels(labels: dict[str, str] | None) -> None:
+    assert pod_view(pod_manifest(2, attempt=3, labels=labels)) == pod_view(pod_manifest(2, attempt=3))
+
+
+def test_labels_make_no_pod_ours() -> None:
+    assert pod_view(pod_manifest(ownerReferences=[])).job_uid == ""
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,9 @@ def test_what_keeps_a_pod_from_running(status: dict[str, Any], awaited: tuple[st
     ("owners", "uid"),
     [
         (None, ""),
-        ([{"uid": "a", "controller": True}], "a"),
-        ([{"uid": "a"}, {"uid": "b", "controller": True}], "b"),
-        ([{"uid": "a"}], ""),
+        ([owner(uid="a")], "a"),
+        ([{**owner(uid="a"), "controller": False}, owner(uid="b")], "b"),
+        ([{**owner(uid="a"), "kind": "Job", "apiVersion": "batch/v1"}], ""),
     ],
 )
 def test_a_service_and_whose_it_is(owners: list[dict[str, Any]] | None, uid: str) -> None:

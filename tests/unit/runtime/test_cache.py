@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from harness.jobs import manifest
-from harness.observing import SERVICE, SITE, pod, pod_manifest
+from harness.observing import SERVICE, SITE, owner, pod, pod_manifest
 from harness.timeless import LoopClock
 
-from pet_operator.domain.constants import LABEL_JOB
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.views import TrainerView
 from pet_operator.runtime.cache import Answer, Cache
@@ -38,10 +37,9 @@ async def test_a_job_is_seen_with_all_that_belongs_to_it() -> None:
     known.cache.pods.put(pod_manifest(0))
     known.cache.pods.put(pod_manifest(1, uid="of-its-predecessor"))
     known.cache.pods.put(pod_manifest(0, name="other"))
-    labels = {LABEL_JOB: "job"}
-    owner = {"uid": "uid-of-job", "controller": True}
-    service = {"name": "job", "namespace": "default", "uid": SERVICE.uid, "labels": labels, "resourceVersion": "1"}
-    known.cache.services.put({"metadata": service | {"ownerReferences": [owner]}})
+    known.cache.pods.put(pod_manifest(2, ownerReferences=[]))  # made by hand, with all of our labels
+    service = {"name": "job", "namespace": "default", "uid": SERVICE.uid, "resourceVersion": "1"}
+    known.cache.services.put({"metadata": service | {"ownerReferences": [owner(uid="uid-of-job")]}})
     told = LauncherStatus(iteration=3)
     known.cache.answers[pod(0).uid] = Answer(told, -5.0)
     view = known.cache.observe(KEY, synced=True)
@@ -91,14 +89,14 @@ async def test_field_managers_bookkeeping_is_not_kept() -> None:
     assert "managedFields" not in known.cache.jobs.of(KEY)[0]["metadata"]
 
 
-async def test_a_pod_without_the_job_s_label_belongs_to_none() -> None:
+async def test_a_pod_whose_labels_were_removed_is_still_the_job_s() -> None:
     known = Known()
-    known.job()
+    known.job(nodes=2)
     known.cache.pods.put(pod_manifest(0, labels={}))
     known.cache.pods.put(pod_manifest(1, labels=None))
     view = known.cache.observe(KEY, synced=True)
     assert view is not None
-    assert (view.pods, view.predecessors) == ((), ())
+    assert ([each.name for each in view.pods], view.predecessors) == (["job-1-0", "job-1-1"], ())
 
 
 async def test_a_change_is_told_of_the_job_that_it_belongs_to() -> None:

@@ -110,9 +110,10 @@ def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
 
 
 def _told(status: JobStatus, pod: PodView, told: LauncherStatus, now: datetime) -> JobStatus:
+    status = began_at(status, told.began)
     progress = update(status.progress or Progress(), told, told.metrics, now)
     return replace(
-        began_at(status, told.resumed_from),
+        status,
         rank0_pod=pod.name,
         progress=progress,
         display=display(progress),

@@ -58,8 +58,10 @@ def began_at(status: JobStatus, iteration: int | None) -> JobStatus:
     that were started again in place say where they went on."""
     if iteration is None or status.current.restarts:
         return status
+    expected = status.current.from_iteration
+    lost = expected is not None and iteration < expected  # the checkpoint that was told of is not there any more
     record = replace(status.current, from_iteration=iteration)
-    return replace(status, attempts=(*status.attempts[:-1], record))
+    return replace(status, checkpoint=None if lost else status.checkpoint, attempts=(*status.attempts[:-1], record))
 
 
 def restarted_in_place(status: JobStatus, times: int) -> JobStatus:

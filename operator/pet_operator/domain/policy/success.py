@@ -41,9 +41,10 @@ def success(observed: Observed, now: datetime) -> JobStatus:
 
 def _with_numbers(status: JobStatus, pod: PodView, report: LauncherReport, now: datetime) -> JobStatus:
     told = replace(report.progress, iteration=report.iteration)
+    status = began_at(status, told.began)
     progress = update(status.progress or Progress(), told, report.metrics, now)
     status = replace(
-        began_at(status, told.resumed_from),
+        status,
         rank0_pod=pod.name,
         progress=progress,
         checkpoint=newest_checkpoint(status.checkpoint, report.checkpoint, now),
