@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from pet.data.fetch import fetch
 # No test says anything of time; the first example may be the one that imports half of torch.
 settings.register_profile("pet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pet")
+
+# A shell has what it runs in the background ignore SIGINT, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = Path.home() / ".cache" / "pet" / "data"
 
