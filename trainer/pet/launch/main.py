@@ -86,7 +86,8 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
 def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
     """Take the checkpoint folder and the port, and say what will run. Raises what `_REFUSALS` lists."""
     if plan.checkpoint_dir and plan.environment.node_index == 0:
-        stack.enter_context(FolderLock(plan.checkpoint_dir))
+        field = "MISC.CKPT" if plan.environment.by_hand else "spec.checkpoint.path"
+        stack.enter_context(FolderLock(plan.checkpoint_dir, field))
     plan = settle(plan)
     run_dir = _run_dir(plan.environment, stack)
     endpoints = Endpoints(plan.environment)
