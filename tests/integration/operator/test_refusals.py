@@ -11,6 +11,7 @@ from harness.stage import Stage
 from harness.training import CFG, ROOT
 from testbed.namespace import Manifest
 from testbed.operator import Operator
+from testbed.waiting import wait_for
 
 from pet_operator.domain import names
 
@@ -65,7 +66,7 @@ def test_an_invalid_job_says_which_field_and_is_judged_again_when_mended(
     )
     assert played.condition("job", "Finished")["status"] == "True"
     assert played.objects() == NOTHING
-    assert ("InvalidConfig", status["message"]) in played.events("job")
+    wait_for("the event", lambda: ("InvalidConfig", status["message"]) in played.events("job"))
 
     played.apply(job())
     played.reaches("job", "Running")
