@@ -108,10 +108,12 @@ class ControlPlane:
             return answer
 
     def audit(self) -> Iterator[dict[str, Any]]:
-        """The writes so far, oldest first, as events of audit.k8s.io."""
+        """The writes of objects so far, oldest first, as events of audit.k8s.io."""
         for line in self.audit_log.read_text().splitlines(keepends=True):
             if line.endswith("\n"):  # else it is being written
-                yield json.loads(line)
+                event = json.loads(line)
+                if "objectRef" in event:  # else the path was none of an object
+                    yield event
 
     def _start_on_free_ports(self) -> None:
         with ExitStack() as stack:
