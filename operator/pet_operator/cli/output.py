@@ -55,10 +55,10 @@ def line(*parts: str | tuple[str, str], stderr: bool = False) -> None:
     console(stderr=stderr).print(Text.assemble(*plain))
 
 
-def fact(label: str, *values: str | tuple[str, str]) -> None:
-    """What is known about one thing, under its name: each value on a line of its own, plain or (text, style)."""
-    for value in values:
-        line(f"  {label:<14}", value)
+def fact(label: str, *values: str) -> None:
+    """What is known about one thing, under its name: each value, and each line of it, on a line of its own."""
+    for text in (text for value in values for text in value.splitlines()):
+        line(f"  {label:<14}{text}")
         label = ""
 
 

@@ -113,6 +113,19 @@ def test_a_failure_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "".join(text).count("no space") == 1
 
 
+def test_every_line_of_a_message_stands_under_its_first(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = {"class": "AppError", "type": "RuntimeError", "message": "sizes differ:\n  weight: 3 and 4", "rank": 1}
+    record = {"attempt": 1, "startedAt": "2026-01-31T11:59:00Z", "message": "rank 0: AppError: first\nsecond"}
+    text = told(job(phase="Failed", failure=failure, attempts=[record]), capsys)
+    assert text[-5:] == [
+        "  attempts      1  1m, from 0: rank 0: AppError: first",
+        "                second",
+        "  failure       AppError: rank 1",
+        "                RuntimeError: sizes differ:",
+        "                  weight: 3 and 4",
+    ]
+
+
 def test_every_problem_of_an_invalid_job_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     text = told(job(phase="Failed", reason="InvalidConfig", message="A: no such key\nB: no such key"), capsys)
     assert text[0] == "job: Failed, InvalidConfig"

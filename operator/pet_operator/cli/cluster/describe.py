@@ -45,7 +45,7 @@ def print_job(job: Manifest, now: datetime) -> None:
     fact("age", age(read_time(metadata.get("creationTimestamp")), now))
     if not status.phase:
         fact("message", "no operator has written a status; does one run, and look after this namespace?")
-    fact("message", *status.message.splitlines())
+    fact("message", status.message)
     for label, value in _facts(status, now):
         fact(label, value)
     fact("attempts", *(_attempt(record, status.failure, now) for record in status.attempts))
