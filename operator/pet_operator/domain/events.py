@@ -20,6 +20,10 @@ class Event:
 
 def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     """What has changed between two statuses. With the first attempt comes what the checks found worth knowing."""
+    return (*_checkpoint_lost(old, new), *_steps(old, new, validation))
+
+
+def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     if new.attempt > old.attempt:
         warnings = validation.warnings if old.attempt == 0 else ()
         return (_attempt(new), *(Event(reason, message, warning=True) for reason, message in warnings))
@@ -38,6 +42,16 @@ def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple
 
 # Waiting that needs nobody.
 _ORDINARY = ("CreatingPods", "AwaitingFirstStep", "Valid")
+
+
+def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
+    """An attempt is expected to go on from the newest checkpoint; its ranks may have found an older one, or none."""
+    expected = old.current.from_iteration
+    began = next((record.from_iteration for record in new.attempts if record.attempt == old.attempt), None)
+    if expected is None or began is None or began >= expected:
+        return ()
+    words = f"the checkpoint of iteration {expected} that was told of is not there any more"
+    return (Event("CheckpointLost", f"attempt {old.attempt} began at iteration {began}: {words}", warning=True),)
 
 
 def _attempt(new: JobStatus) -> Event:

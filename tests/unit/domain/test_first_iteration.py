@@ -9,6 +9,7 @@ from harness.observing import ended, later, leading, report, running, seen, told
 
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.events import Event, transitions
 from pet_operator.domain.status import CheckpointStatus
 
 
@@ -42,6 +43,34 @@ def test_a_checkpoint_that_ranks_did_not_find_any_more_is_not_told_of() -> None:
     view = replace(view, status=gone, trainers=told([leading(3, resumedFrom=None, checkpoint=None)]))
     status = decide(view, later(10)).status
     assert (status.current.from_iteration, status.checkpoint) == (0, None)
+
+
+LOST = Event(
+    "CheckpointLost",
+    "attempt 1 began at iteration 5: the checkpoint of iteration 10 that was told of is not there any more",
+    warning=True,
+)
+
+
+def test_that_it_is_not_there_any_more_is_told_once() -> None:
+    view = replace(assumed_from(10), trainers=told([leading(7, resumedFrom=5)]))
+    first = decide(view, later(10))
+    assert transitions(view.status, first.status, view.validation) == (LOST,)
+    again = replace(seen(view, first), trainers=told([leading(8, resumedFrom=5)]))
+    assert transitions(again.status, decide(again, later(20)).status, view.validation) == ()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_an_attempt_s_last_word_tells_it_too(code: int) -> None:
+    last_word = report(code, iteration=7, progress={"maxIterations": 200, "resumedFrom": 5})
+    view = replace(assumed_from(10), pods=(ended(0, code, last_word),), trainers={})
+    assert transitions(view.status, decide(view, later(10)).status, view.validation)[0] == LOST
+
+
+@pytest.mark.parametrize("iteration", [10, 15])
+def test_an_attempt_that_began_no_earlier_than_expected_has_lost_nothing(iteration: int) -> None:
+    view = replace(assumed_from(10), trainers=told([leading(20, resumedFrom=iteration)]))
+    assert transitions(view.status, decide(view, later(10)).status, view.validation) == ()
 
 
 def test_nothing_is_concluded_before_the_ranks_have_told_their_numbers() -> None:
