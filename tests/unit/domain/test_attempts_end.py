@@ -49,10 +49,18 @@ def test_an_attempt_that_failed_is_followed_by_the_next() -> None:
     assert said(status, "Reconciling") == ("True", "AppError", WORDS)
 
 
-@pytest.mark.parametrize(("code", "reason"), [(78, "InvalidConfig"), (80, "CheckpointUnusable"), (93, "NoRestart")])
-def test_what_would_end_the_same_way_again_is_not_tried_again(code: int, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason", "remedy"),
+    [
+        (78, "InvalidConfig", "; delete the job and apply the mended file"),
+        (80, "CheckpointUnusable", ""),
+        (93, "NoRestart", ""),
+    ],
+)
+def test_what_would_end_the_same_way_again_is_not_tried_again(code: int, reason: str, remedy: str) -> None:
     status = decide(ends(code, message="give it a name"), later(30)).status
-    words = f"rank 0 on node node-0: {report(code)['class']}: ValueError: give it a name"
+    account = f"rank 0 on node node-0: {report(code)['class']}: ValueError: give it a name"
+    words = account + remedy
     assert stands(status) == ("Failed", reason, words)
     assert (status.attempt, status.restarts, status.completion_time) == (1, 0, later(30))
     assert said(status, "Failed") == ("True", reason, words)
@@ -60,6 +68,7 @@ def test_what_would_end_the_same_way_again_is_not_tried_again(code: int, reason:
     assert said(status, "Stalled") == ("True", reason, words)
     assert said(status, "Accepted") == ("True", "Valid", "")
     assert (status.current.ended_at, status.current.exit_code) == (later(30), code)
+    assert status.current.message == account
     assert status.failure is not None
 
 

@@ -20,6 +20,8 @@ _NEVER = {
     ExitCode.CHECKPOINT_UNUSABLE.exit_class: "CheckpointUnusable",
     ExitCode.NO_RESTART.exit_class: "NoRestart",
 }
+# What is left to the user, where the launcher cannot know it: a job that had pods is not judged again when edited.
+_REMEDIES = {ExitCode.CONFIG_ERROR.exit_class: "delete the job and apply the mended file"}
 EXHAUSTED = "RestartsExhausted"
 _LONGEST_DELAY = 60.0
 
@@ -44,7 +46,8 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
     used = _restarts_in_place(status, in_place)
     text = describe(cause)
     if cause.class_ in _NEVER:
-        return Outcome(False, _NEVER[cause.class_], text, recent)
+        remedy = f"; {_REMEDIES[cause.class_]}" if cause.class_ in _REMEDIES else ""
+        return Outcome(False, _NEVER[cause.class_], text + remedy, recent)
     if is_disruption(cause):
         return Outcome(True, cause.class_, text, (*recent, *[now] * used))
     if len(recent) + used >= limits.max_restarts:
