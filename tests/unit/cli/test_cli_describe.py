@@ -38,7 +38,7 @@ RUNNING = {
     "script": "tools/tasks/cls/train_net.py", "worldSize": 4, "rank0Pod": "job-2-1",
     "nodes": {"desired": 2, "ready": 2},
     "progress": {"iteration": 120, "maxIterations": 480, "percent": 25, "epoch": 3, "loss": 0.4321, "etaSeconds": 75,
-                 "learningRate": 0.05, "samplesPerSecond": 1234.5, "observedAt": "2026-01-31T11:59:00Z",
+                 "learningRate": 0.05, "samplesPerSecond": 1234.5, "observedAt": "2026-01-31T11:59:50Z",
                  "metrics": {"top1": "0.8912", "top5": "0.99"}},
     "checkpoint": {"iteration": 100, "file": "model_iter100.pth", "bytes": 331000000, "verified": True,
                    "savedAt": "2026-01-31T11:59:18Z"},
@@ -75,18 +75,25 @@ def test_a_running_job_with_all_there_is_to_know(capsys: pytest.CaptureFixture[s
 
 
 def test_numbers_that_are_no_longer_fed_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = RUNNING["progress"] | {"stale": True}  # type: ignore[operator]
+    progress = RUNNING["progress"] | {"stale": True, "observedAt": "2026-01-31T11:55:00Z"}  # type: ignore[operator]
     text = told(job(phase="Running", progress=progress), capsys)
-    assert (
-        "  progress      [#######.......................] 25 %, iteration 120 of 480, epoch 3; not heard of for 1m"
-        in text
-    )
-    assert "  eta           ~1:15" in text
+    assert text[3:6] == [
+        "  progress      [#######.......................] 25 %, iteration ~120 of 480, epoch 3; last news 5m ago",
+        "  eta           ~1:15",
+        "  loss          ~0.4321, learning rate 0.05, 1,234 images/s",
+    ]
+
+
+def test_so_are_those_that_a_dead_operator_left_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RUNNING["progress"] | {"observedAt": "2026-01-31T11:55:00Z"}  # type: ignore[operator]
+    marked = told(job(phase="Running", progress=progress | {"stale": True}), capsys)
+    assert told(job(phase="Running", progress=progress), capsys) == marked
 
 
 def test_a_job_that_is_over_expects_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    text = told(job(phase="Succeeded", progress=RUNNING["progress"]), capsys)
-    assert not [line for line in text if line.startswith("  eta") or "not heard of" in line]
+    progress = RUNNING["progress"] | {"observedAt": "2026-01-31T11:00:00Z"}  # type: ignore[operator]
+    text = told(job(phase="Succeeded", progress=progress), capsys)
+    assert not [line for line in text if line.startswith("  eta") or "last news" in line or "~" in line]
 
 
 def test_a_failure_is_told_with_its_place_and_the_end_of_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

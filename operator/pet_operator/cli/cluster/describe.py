@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from pet_operator.cli.cluster.freshness import status_of
 from pet_operator.cli.live import short_duration
 from pet_operator.cli.output import count, fact, line
-from pet_operator.domain.codec import decode, read_time
+from pet_operator.domain.codec import read_time
 from pet_operator.domain.numbers import duration
 from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.status import (
@@ -35,8 +36,8 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def print_job(job: Manifest, now: datetime) -> None:
-    """All that the job's status tells."""
-    status = decode(JobStatus, job.get("status"))
+    """All that the job's status tells `now`."""
+    status = status_of(job, now)
     metadata = job["metadata"]
     phase = status.phase or "not looked at yet"
     reason = f", {status.reason}" if status.reason else ""
@@ -80,19 +81,21 @@ def _facts(status: JobStatus, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _progress(progress: Progress, status: JobStatus, now: datetime) -> Iterator[tuple[str, str]]:
-    stale = f"; not heard of for {age(progress.observed_at, now)}" if progress.stale and not status.finished else ""
+    stale = progress.stale and not status.finished
+    mark = "~" if stale else ""
+    news = f"; last news {age(progress.observed_at, now)} ago" if stale and progress.observed_at else ""
     if progress.iteration is not None:
         percent = progress.percent or 0
         bar = "#" * (_BAR * percent // 100)
         epoch = f", epoch {progress.epoch}" if progress.epoch is not None else ""
-        where = f"iteration {progress.iteration} of {progress.max_iterations}{epoch}{stale}"
+        where = f"iteration {mark}{progress.iteration} of {progress.max_iterations}{epoch}{news}"
         yield "progress", f"[{bar:.<{_BAR}}] {percent} %, {where}"
     if progress.eta_seconds is not None and not status.finished:
-        yield "eta", ("~" if progress.stale else "") + short_duration(progress.eta_seconds)
+        yield "eta", f"{mark}{short_duration(progress.eta_seconds)}"
     if progress.loss is not None:
         rate = f", learning rate {progress.learning_rate:.4g}" if progress.learning_rate is not None else ""
         speed = f", {progress.samples_per_second:,.0f} images/s" if progress.samples_per_second else ""
-        yield "loss", f"{progress.loss:.4g}{rate}{speed}"
+        yield "loss", f"{mark}{progress.loss:.4g}{rate}{speed}"
     if progress.metrics:
         yield "metrics", "  ".join(f"{name} {value}" for name, value in progress.metrics.items())
 

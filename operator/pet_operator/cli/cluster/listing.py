@@ -9,10 +9,11 @@ import typer
 
 from pet_operator.cli.cluster.access import ALL, Context, Kubeconfig, Namespace, Place, ask, connect
 from pet_operator.cli.cluster.describe import age
+from pet_operator.cli.cluster.freshness import status_of
 from pet_operator.cli.output import Format, line, print_json
-from pet_operator.domain.codec import decode, read_time
+from pet_operator.domain.codec import read_time
 from pet_operator.domain.constants import JOB
-from pet_operator.domain.status import CheckpointStatus, Display, JobStatus
+from pet_operator.domain.status import CheckpointStatus, Display
 from pet_operator.runtime.ports import Manifest
 
 # As kubectl get has them.
@@ -48,7 +49,7 @@ async def _jobs(place: Place) -> tuple[str, list[Manifest]]:
 
 
 def _row(job: Manifest, now: datetime) -> tuple[str, ...]:
-    metadata, status = job["metadata"], decode(JobStatus, job.get("status"))
+    metadata, status = job["metadata"], status_of(job, now)
     display, checkpoint = status.display or Display(), status.checkpoint or CheckpointStatus()
     return (
         metadata["namespace"], metadata["name"], status.phase, display.step, display.eta, display.loss,
