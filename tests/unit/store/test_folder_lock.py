@@ -66,3 +66,12 @@ def test_a_path_that_is_no_folder_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"MISC\.CKPT"):
         FolderLock(tmp_path / "file").acquire()
+
+
+def test_whoever_can_wait_is_told_the_holder_instead(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with FolderLock(tmp_path):
+        holder = lock.try_acquire()
+    assert holder is not None
+    assert holder.startswith(f"process {os.getpid()} on ")
+    assert lock.try_acquire() is None

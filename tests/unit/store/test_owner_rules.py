@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,7 +181,8 @@ def test_a_launcher_learns_uid_and_attempt_without_writing(tmp_path: Path) -> No
     assert Picture.of(tmp_path) == before
 
 
-def test_a_folder_that_cannot_be_made_is_a_config_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_config_error_on_what_named_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"MISC\.CKPT.*Not a directory"):
-        opened(tmp_path / "file" / "folder")
+    for identity, field in ((BY_HAND, "MISC.CKPT"), (JOB, "spec.checkpoint.path")):
+        with pytest.raises(ConfigError, match=rf"^{re.escape(field)}: .*Not a directory"):
+            opened(tmp_path / "file" / "folder", identity)

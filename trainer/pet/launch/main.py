@@ -18,6 +18,7 @@ from pet.config import ConfigError, JobEnvironment
 from pet.launch import signals
 from pet.launch.endpoints import Endpoints
 from pet.launch.identity import settle
+from pet.launch.occupation import hold_folder
 from pet.launch.options import parse_options
 from pet.launch.patience import stop_seconds
 from pet.launch.plan import Plan, make_plan
@@ -34,7 +35,6 @@ from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
 from pet.runfiles.rundir import run_files_root
 from pet.store.errors import CheckpointUnusable, Fenced
-from pet.store.lock import FolderLock
 
 # What keeps a launcher from starting ranks, as they themselves would end by it.
 _REFUSALS = (
@@ -61,7 +61,6 @@ def run(argv: Sequence[str], tools: Path) -> NoReturn:
 def launch(argv: Sequence[str], tools: Path) -> ExitCode:
     """Start the ranks that the command line and the environment ask for; returns how they ended."""
     os.environ.setdefault(*_TORCH_LOG)  # before anything imports torch
-    os.environ.setdefault(*_TORCH_LOG)  # before anything imports torch
     try:
         options = parse_options(argv)
     except SystemExit:  # --help is answered
@@ -85,9 +84,7 @@ def launch(argv: Sequence[str], tools: Path) -> ExitCode:
 
 def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
     """Take the checkpoint folder and the port, and say what will run. Raises what `_REFUSALS` lists."""
-    if plan.checkpoint_dir and plan.environment.node_index == 0:
-        field = "MISC.CKPT" if plan.environment.by_hand else "spec.checkpoint.path"
-        stack.enter_context(FolderLock(plan.checkpoint_dir, field))
+    hold_folder(plan, stack)
     plan = settle(plan)
     run_dir = _run_dir(plan.environment, stack)
     endpoints = Endpoints(plan.environment)

@@ -26,7 +26,7 @@ _NOT_USABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, 
 
 
 @contextmanager
-def usable(path: str, field: str = "MISC.CKPT") -> Iterator[None]:
+def usable(path: str, field: str) -> Iterator[None]:
     """Turn an OSError that says that `path` cannot be a folder of ours into a ConfigError on `field`; others pass."""
     try:
         yield

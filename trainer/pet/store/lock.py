@@ -34,18 +34,24 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises ConfigError naming the holder if another process has it."""
+        holder = self.try_acquire()
+        if holder is not None:
+            raise ConfigError.of(
+                self.field,
+                f"folder {self.path!r} is in use by {holder}: wait for it to end or give another folder",
+            )
+
+    def try_acquire(self) -> str | None:
+        """Take the lock, or name the process that has it. Raises ConfigError if the folder cannot be used."""
         with usable(self.path, self.field):
             make_directory(self.path)
             descriptor = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
-            raise ConfigError.of(
-                self.field,
-                f"folder {self.path!r} is in use by {holder}: wait for it to end or give another folder",
-            ) from None
+            return holder or "another process"
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 os.close(descriptor)
@@ -58,6 +64,7 @@ class FolderLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor = descriptor
+        return None
 
     def release(self) -> None:
         """Give the lock back; does nothing without one."""

@@ -39,7 +39,7 @@ def open_folder(path: str, identity: Identity, *, own_only: bool = False) -> tup
     Raises ForeignOwner (the folder is left as it is), Fenced, CheckpointUnusable, and ConfigError if the path cannot
     be used.
     """
-    with usable(path):
+    with usable(path, identity.folder_field):
         make_directory(path)
         folder = Folder(path)
         try:
@@ -52,14 +52,14 @@ def open_folder(path: str, identity: Identity, *, own_only: bool = False) -> tup
 def owner_for(path: str, identity: Identity, *, own_only: bool = False) -> Owner:
     """The record under which `identity` would open a folder now. Only reads; raises what `open_folder` raises for
     the owner it finds."""
-    with usable(path):
+    with usable(path, identity.folder_field):
         found = _read_owner(Folder(path)) if os.path.isdir(path) else None
     return succeed(identity, found, new_uid=own_only)
 
 
 def is_owner(path: str, identity: Identity) -> bool:
     """Whether the folder's record bears this job's uid. Only reads."""
-    with usable(path):
+    with usable(path, identity.folder_field):
         found = _read_owner(Folder(path)) if os.path.isdir(path) else None
     return found is not None and found.uid == identity.uid
 

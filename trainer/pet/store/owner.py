@@ -80,6 +80,11 @@ class Identity:
         """Whether the job was started by hand, outside a cluster."""
         return not self.uid or self.uid.startswith(LOCAL)
 
+    @property
+    def folder_field(self) -> str:
+        """What its user names the checkpoint folder by."""
+        return "MISC.CKPT" if self.local else "spec.checkpoint.path"
+
 
 def succeed(identity: Identity, found: Owner | None, *, new_uid: bool = False) -> Owner:
     """The record under which `identity` may use a folder whose record is `found`; nothing is written.
@@ -158,13 +163,13 @@ def _may_take_over(identity: Identity, found: Owner) -> bool:
 def _refusal(identity: Identity, found: Owner) -> Problem:
     if identity.local:
         return Problem(
-            "MISC.CKPT",
+            identity.folder_field,
             f"the checkpoint folder belongs to {found}: give another MISC.CKPT, set "
             "PETJOB_RESUME to the folder's path to begin with its newest model, or set "
             f"PETJOB_TAKEOVER_UID={found.uid} to go on as that job",
         )
     return Problem(
-        "spec.checkpoint.path",
+        identity.folder_field,
         f"the checkpoint folder belongs to {found}: give another checkpoint.path, "
         "set checkpoint.resume to the folder's path to begin with its newest model, or, if that job is "
         f"gone, set the annotation pet.dev/take-over: {found.uid}",

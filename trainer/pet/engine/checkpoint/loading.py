@@ -13,6 +13,7 @@ from pet.config.errors import ConfigError
 from pet.engine.checkpoint.agreement import on_every_rank
 from pet.engine.checkpoint.decision import Decision
 from pet.engine.checkpoint.reading import read_checkpoint, tensor_crc
+from pet.engine.checkpoint.weights import ANOTHER_FOLDER
 from pet.engine.distributed import get_world_size
 from pet.engine.errors import CheckpointUnusable
 from pet.runfiles.checkpoint_info import CheckpointInfo
@@ -94,8 +95,8 @@ def _told_iteration(state: dict[str, Any], path: str) -> int:
         return int(state["scheduler"]["iteration"]) - 1
     except (KeyError, TypeError) as error:
         raise CheckpointUnusable(
-            f"{path} does not tell its iteration, so training cannot go on from it: give it as "
-            "TRAIN.WEIGHTS and another MISC.CKPT"
+            f"{path} does not tell its iteration, so training cannot go on from it: give it as TRAIN.WEIGHTS and take "
+            f"{ANOTHER_FOLDER}"
         ) from error
 
 

@@ -13,6 +13,9 @@ from pet.config.errors import ConfigError, Problem
 
 logger = logging.getLogger(__name__)
 
+# Named by a job's field, and by the configuration's key.
+ANOTHER_FOLDER = "another checkpoint folder (spec.checkpoint.path; without a job MISC.CKPT)"
+
 State = Mapping[str, torch.Tensor]
 
 
@@ -63,16 +66,17 @@ def match_by_suffix(model: State, weights: State, use_once: bool = False) -> Mat
 
 
 def check_resumable(match: Match, file: str) -> None:
-    """Raise ConfigError listing every key in which model and checkpoint differ."""
-    problems = [Problem("MODEL", f"{key} is not in {file}") for key in match.missing]
-    problems += [Problem("MODEL", text) for text in match.shapes]
-    problems += [Problem("MODEL", f"{key} of {file} is not in the model") for key in match.unused]
-    if problems:
+    """Raise ConfigError with the remedy and every key in which model and checkpoint differ."""
+    differences = [f"{key} is not in {file}" for key in match.missing]
+    differences += match.shapes
+    differences += [f"{key} of {file} is not in the model" for key in match.unused]
+    if differences:
+        # The remedy first: a report may have no room for all keys of a model.
         remedy = (
-            "resume needs the model that was saved: set the keys of MODEL back, or give another MISC.CKPT and "
-            "load what fits by TRAIN.WEIGHTS"
+            f"the model differs from that of {file} in {len(differences)} keys: set the keys of MODEL back, or take "
+            f"{ANOTHER_FOLDER} and load what fits by TRAIN.WEIGHTS"
         )
-        raise ConfigError([*problems, Problem("", remedy)])
+        raise ConfigError(Problem("MODEL", text) for text in (remedy, *differences))
 
 
 def swap_stem_channels(weights: State, file: str) -> dict[str, torch.Tensor]:
