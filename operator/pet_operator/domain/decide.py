@@ -16,7 +16,7 @@ from pet_operator.domain.numbers import ended, newest_checkpoint, staled
 from pet_operator.domain.policy import clean, predecessor, restart
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end, describe
-from pet_operator.domain.policy.progress import advance, throttled
+from pet_operator.domain.policy.progress import advance, reached, throttled
 from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.status import (
     FAILED,
@@ -116,7 +116,7 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
     record = replace(
         status.current,
         ended_at=now,
-        to_iteration=status.checkpoint.iteration if status.checkpoint else None,
+        to_iteration=reached(observed, status),
         reason=end.cause.class_,
         rank=end.cause.rank,
         node=end.cause.node,

@@ -42,7 +42,14 @@ def test_an_attempt_that_failed_is_followed_by_the_next() -> None:
     assert status.display == Display(step="~10/200", eta="~1h2m", loss="~0.8346")
     first, second = status.attempts
     assert first == replace(
-        view.status.current, ended_at=later(30), reason="AppError", rank=0, node="node-0", exit_code=1, message=WORDS
+        view.status.current,
+        ended_at=later(30),
+        to_iteration=20,
+        reason="AppError",
+        rank=0,
+        node="node-0",
+        exit_code=1,
+        message=WORDS,
     )
     assert second == AttemptRecord(attempt=2, started_at=later(30))
     assert said(status, "Running") == ("False", "Restarting", "")
@@ -221,31 +228,58 @@ def test_a_disruption_keeps_count_of_the_restarts_in_place_before_it() -> None:
     assert outcome(status, disrupted, 2, LIMITS, NOON).recent == (NOON, NOON)
 
 
-FRUITLESS = AttemptRecord(from_iteration=100, to_iteration=100)
-FRUITFUL = AttemptRecord(from_iteration=100, to_iteration=150)
-
-
 @pytest.mark.parametrize(
-    ("before", "seconds"),
+    ("began", "seconds"),
     [
-        ([], None),
-        ([FRUITFUL], None),
-        ([FRUITLESS], 1),
-        ([FRUITLESS] * 2, 2),
-        ([FRUITLESS] * 3, 4),
-        ([FRUITLESS] * 6, 32),
-        ([FRUITLESS] * 7, 60),
-        ([FRUITLESS] * 9, 60),
-        ([FRUITLESS] * 5 + [FRUITFUL], None),
-        ([FRUITLESS] * 5 + [FRUITFUL, FRUITLESS], 1),
-        ([AttemptRecord(to_iteration=10)], None),
-        ([AttemptRecord()], 1),
+        ([None], None),
+        ([100, 150], None),
+        ([100] * 2, 1),
+        ([100] * 3, 2),
+        ([100] * 4, 4),
+        ([100] * 7, 32),
+        ([100] * 8, 60),
+        ([100] * 10, 60),
+        ([100] * 6 + [150], None),
+        ([100] * 6 + [150] * 2, 1),
+        ([None, 10], None),
+        ([None, None], 1),
+        ([100, 50], 1),
     ],
 )
-def test_attempts_that_get_no_further_come_later_each_time(before: list[AttemptRecord], seconds: float | None) -> None:
-    status = JobStatus(attempts=(*before, AttemptRecord(started_at=NOON)))
+def test_attempts_that_begin_where_the_one_before_did_come_later_each_time(
+    began: list[int | None], seconds: float | None
+) -> None:
+    """However far they came: what is not saved is no progress."""
+    records = [AttemptRecord(started_at=NOON, from_iteration=iteration, to_iteration=200) for iteration in began]
     expected: datetime | None = None if seconds is None else later(seconds)
-    assert not_before(status) == expected
+    assert not_before(JobStatus(attempts=tuple(records))) == expected
+
+
+def unheard(**changes: Any) -> Observed:
+    """Its node is gone, and with it what the launcher had to say; the poller has heard of iteration 10."""
+    return replace(running(), pods=(pod(0, "Failed"),), trainers={}, **changes)
+
+
+def test_an_attempt_that_died_unheard_came_as_far_as_was_told_while_it_ran() -> None:
+    view = unheard()
+    assert decide(view, later(30)).status.attempts[0].to_iteration == 10
+    held_back = replace(view, trainers=told([leading(17)]))
+    assert decide(held_back, later(30)).status.attempts[0].to_iteration == 17
+
+
+def test_what_the_attempt_before_had_told_is_not_how_far_this_one_came() -> None:
+    view = seen(unheard(), decide(unheard(), later(30)))
+    assert view.status.progress is not None
+    status = decide(replace(view, pods=(pod(0, "Failed", attempt=2),)), later(60)).status
+    assert status.attempts[1].to_iteration is None
+
+
+@pytest.mark.parametrize(("began", "reached"), [(5, 10), (150, 150)])
+def test_an_attempt_comes_no_less_far_than_it_began(began: int, reached: int) -> None:
+    view = unheard()
+    record = replace(view.status.current, from_iteration=began)
+    view = replace(view, status=replace(view.status, attempts=(record,)))
+    assert decide(view, later(30)).status.attempts[0].to_iteration == reached
 
 
 def test_conditions_remember_since_when_they_hold() -> None:

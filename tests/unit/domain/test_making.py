@@ -105,7 +105,7 @@ def test_the_pods_of_a_later_attempt_wait_for_their_time() -> None:
 
 def test_pods_of_a_former_attempt_go_before_new_ones_come() -> None:
     view = begun(service=SERVICE, spec={"nodes": 2})
-    records = (AttemptRecord(attempt=1, to_iteration=10), AttemptRecord(attempt=2, started_at=NOON))
+    records = (AttemptRecord(attempt=1), AttemptRecord(attempt=2, started_at=NOON, from_iteration=10))
     status = replace(view.status, attempt=2, phase="Restarting", attempts=records)
     before = replace(view, status=status, pods=(pod(0), ended(1)))
     decision = decide(before, NOON)

@@ -58,6 +58,18 @@ def advance(observed: Observed, now: datetime) -> JobStatus:
     return _in_phase(observed, reading, status)
 
 
+def reached(observed: Observed, status: JobStatus) -> int | None:
+    """The last iteration that is known of the attempt that ends as `status`: by its launchers' last words, by what they
+    told while it ran, by its newest checkpoint; None if it told nothing and began with none."""
+    leader = read(observed).leader
+    told = [pod.report.iteration for pod in observed.current if pod.report is not None]
+    told.append(leader[1].iteration if leader is not None else None)
+    told.append(status.progress.iteration if status.progress is not None and status.rank0_pod else None)
+    told.append(status.checkpoint.iteration if status.checkpoint is not None else None)
+    told.append(status.current.from_iteration)
+    return max((iteration for iteration in told if iteration is not None), default=None)
+
+
 def _silent(observed: Observed, rank0_pod: str) -> bool:
     """Whether the launcher that the numbers come from has told nothing for long, be it since it was asked first."""
     views = (observed.trainers.get(pod.uid) for pod in observed.current if pod.name == rank0_pod)

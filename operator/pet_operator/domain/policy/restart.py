@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from pet.config.job import Restart
 from pet.runfiles.exits import ExitCode
@@ -85,11 +86,11 @@ def restarts_left(status: JobStatus, limits: Restart) -> int:
 
 def not_before(status: JobStatus) -> datetime | None:
     """When the pods of the newest attempt may be made: at once the first time, then later by 1, 2, 4 … 60 s for each
-    attempt in a row that got no further than the one before."""
+    attempt in a row that left nothing to go on from but what it had begun with."""
     current = status.current
     fruitless = 0
-    for record in reversed(status.attempts[:-1]):
-        if _advanced(record, record.to_iteration):
+    for record, following in reversed(list(pairwise(status.attempts))):
+        if _advanced(record, following.from_iteration):
             break
         fruitless += 1
     if current.started_at is None or fruitless == 0:
