@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pet.config.check import JobReview
-from pet.config.job import PetTrainingJob
+from pet.config.job import PetTrainingJob, read_job
 from pet_operator.domain.constants import CLAIM, CONFIG_MAP, POD
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Create, Observed, Site, Validation
@@ -26,7 +27,7 @@ def objects_of(review: JobReview, trainer_image: str) -> list[Manifest]:
     if not review.valid or review.job is None:
         return []
     observed = Observed(
-        job=review.job,
+        job=read_job(_kept(review.manifest)),
         generation=1,
         resource_version="",
         status=JobStatus(),
@@ -36,6 +37,24 @@ def objects_of(review: JobReview, trainer_image: str) -> list[Manifest]:
     now = datetime.now(UTC)
     begun = replace(observed, status=decide(observed, now).status)  # first the attempt is written down
     return [action.manifest for action in decide(begun, now).actions if isinstance(action, Create)]
+
+
+def _kept(manifest: Any) -> Any:
+    """The manifest as an API server gives it back: its keys sorted, and 1.0 as 1, which JSON does not tell apart.
+
+    The operator makes the text of `config`, by whose hash the ConfigMap is called, and the arguments out of that.
+    """
+    return json.loads(
+        json.dumps(manifest, default=str),  # a date is a text there
+        object_pairs_hook=lambda pairs: dict(sorted(dict(pairs).items())),
+        parse_float=_number,
+    )
+
+
+def _number(text: str) -> int | float:
+    """A number that JSON writes without an exponent is a whole one when it is read again."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
 def described(objects: list[Manifest], job: PetTrainingJob) -> Iterator[str]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from harness.commands import pet
+from harness.crd import SAMPLES
 from harness.jobs import cpu_manifest, manifest
+
+from pet.config.job import read_job
+from pet_operator.domain import manifests, names
 
 CONFIG = {"MISC": {"DEVICE": "cpu"}, "TRAIN": {"DATASETS": ["fashion_mnist_train"], "BATCH_SIZE": 12}}
 
 
 def planned(job: dict[str, Any], *options: str) -> list[dict[str, Any]]:
     """The objects of `-o json`."""
-    answer = pet("plan", "-f", "-", "-o", "json", *options, stdin=yaml.safe_dump(job))
+    answer = pet("plan", "-f", "-", "-o", "json", *options, stdin=yaml.safe_dump(job, sort_keys=False))
     objects: list[dict[str, Any]] = json.loads(answer.out)["objects"]
     return objects
 
 
 def text(job: dict[str, Any], *options: str) -> str:
-    return pet("plan", "-f", "-", *options, stdin=yaml.safe_dump(job)).out
+    return pet("plan", "-f", "-", *options, stdin=yaml.safe_dump(job, sort_keys=False)).out
 
 
 def places(objects: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -36,6 +41,26 @@ def test_they_are_those_of_the_first_attempt_with_a_pod_for_each_node() -> None:
         environment = {entry["name"]: entry.get("value") for entry in pod["spec"]["containers"][0]["env"]}
         assert (environment["PETJOB_ATTEMPT"], environment["PETJOB_NODE_INDEX"]) == ("1", str(index))
         assert environment["PETJOB_RESTARTS_LEFT"] == "3"
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_they_are_made_from_what_the_api_server_hands_back(sample: Path) -> None:
+    """It sorts the keys, and the ConfigMap is called by the hash of its text."""
+    for document in yaml.safe_load_all(sample.read_text(encoding="utf-8")):
+        kept = read_job(json.loads(json.dumps(document, sort_keys=True)))
+        expected = [create.manifest for create in manifests.shared(kept, "tools/tasks/cls/train_net.py")]
+        assert [content for content in planned(document) if content["kind"] not in ("Service", "Pod")] == expected
+
+
+def test_it_knows_no_order_of_overrides_and_no_float_that_is_whole() -> None:
+    job = cpu_manifest(config=CONFIG, overrides={"TRAIN.BATCH_SIZE": 12, "SOLVER.OPTIMIZER.BASE_LR": 1.0})
+    given = " ".join(planned(job)[-1]["spec"]["containers"][0]["args"])
+    assert "SOLVER.OPTIMIZER.BASE_LR 1 TRAIN.BATCH_SIZE 12" in given
+
+
+def test_a_configuration_that_is_a_text_stays_as_it_is() -> None:
+    config = yaml.safe_dump({"TRAIN": CONFIG["TRAIN"], "MISC": CONFIG["MISC"]}, sort_keys=False)
+    assert ("ConfigMap", names.config_map("job", config)) in places(planned(cpu_manifest(config=config)))
 
 
 def test_what_only_the_cluster_knows_is_empty() -> None:

@@ -32,7 +32,8 @@ def check_manifest(
     job, problems = parse_job(manifest)
     if job is None:
         return JobReview(None, tuple(problems))
-    return Reviewer(job, problems, scripts, read_cfg, foreign_image, local).review()
+    review = Reviewer(job, problems, scripts, read_cfg, foreign_image, local).review()
+    return replace(review, manifest=manifest)
 
 
 def check_job(

@@ -6,7 +6,7 @@ import difflib
 import posixpath
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pet.config.catalogue import known_scripts, stock
@@ -23,13 +23,17 @@ from pet.config.scripts import Script, locate_script, why_not_available
 
 @dataclass(frozen=True)
 class JobReview:
-    """What the checks found; with problems, `job`, `script` and `cfg` hold what could be made out."""
+    """What the checks found; with problems, `job`, `script` and `cfg` hold what could be made out.
+
+    `manifest` is what the job was read from, None where a job was given.
+    """
 
     job: PetTrainingJob | None
     problems: tuple[Problem, ...]
     warnings: tuple[JobWarning, ...] = ()
     script: Script | None = None
     cfg: Config | None = None
+    manifest: Any = field(default=None, compare=False)
 
     @property
     def valid(self) -> bool:
