@@ -13,8 +13,10 @@ from kubernetes.aio.config import ConfigException
 
 from pet import __version__
 from pet_operator import application
+from pet_operator.adapters.leader import LeadershipLost
 from pet_operator.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _NAMESPACE_HELP = "look after this one, may be given again; default: all"
 _POLL_HELP = "between two questions to each launcher (%(default)s)"
 
@@ -32,8 +34,12 @@ def main() -> None:
         asyncio.run(application.run(settings))
     except ConfigException as error:
         sys.exit(f"pet-operator: no API server to speak with: {error}; give --kubeconfig")
-    except ExceptionGroup:
-        logging.getLogger(__name__).exception("the operator ends")
+    except ExceptionGroup as failed:
+        lost, faults = failed.split(LeadershipLost)
+        if faults is None and lost is not None:  # nobody's fault, so there is nothing to trace
+            _LOG.error("the operator ends: %s", lost.exceptions[0])
+        else:
+            _LOG.error("the operator ends", exc_info=failed)
         sys.exit(1)
 
 
