@@ -56,8 +56,10 @@ class KubeGateway:
         await self._session.close()
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """POST; returns the object."""
-        return await self._request("POST", _path(kind, manifest["metadata"]["namespace"]), manifest)
+        """POST; returns the object. A field that its kind does not have is refused with 400: a user's typing error in a
+        template would be left out in silence otherwise."""
+        path = _path(kind, manifest["metadata"]["namespace"])
+        return await self._request("POST", path, manifest, {"fieldValidation": "Strict"})
 
     async def get(self, kind: Kind, key: Key) -> Manifest | None:
         """The object, None if it does not exist."""

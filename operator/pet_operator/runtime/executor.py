@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from pet_operator.domain.constants import CLAIM, CONFIG_MAP, LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE
+from pet_operator.domain.constants import CLAIM, CONFIG_MAP, LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE, Kind
 from pet_operator.domain.decision import Action, Create, Delete, Refusal
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
 
 _AT_ONCE = 16
 # The user or an admin has to change something; trying again soon would say the same.
 _REFUSALS = (400, 403, 404, 409, 422)
+_MEND_TEMPLATE = "mend spec.template: delete the job and apply the mended file"
 _TAKEN = {
     SERVICE: "ServiceNameTaken",
     CONFIG_MAP: "ConfigMapNameTaken",
@@ -64,7 +65,7 @@ class Executor:
             made: Manifest | None = await self._gateway.create(action.kind, action.manifest)
         except ApiError as error:
             if error.reason != "AlreadyExists":
-                raise _refused(what, error) from error
+                raise _refused(action.kind, what, error) from error
             made = await self._gateway.get(action.kind, Key(owner.namespace, name))
             if made is not None and not _is_ours(made, owner, owner_uid):
                 words = f"{what} exists and belongs to somebody else; delete it or rename the job"
@@ -83,9 +84,12 @@ class Executor:
             self._seen(action.kind.plural, going)
 
 
-def _refused(what: str, error: ApiError) -> Exception:
-    refused = error.status in _REFUSALS
-    return Refused(Refusal("CreateRefused", f"{what}: {error.message}")) if refused else error
+def _refused(kind: Kind, what: str, error: ApiError) -> Exception:
+    if error.status not in _REFUSALS:
+        return error
+    # Of a pod only the user's template can hold what the API server does not know how to read.
+    remedy = f"; {_MEND_TEMPLATE}" if kind is POD and error.status == 400 else ""
+    return Refused(Refusal("CreateRefused", f"{what}: {error.message}{remedy}"))
 
 
 def _is_ours(manifest: Manifest, owner: Key, owner_uid: str) -> bool:

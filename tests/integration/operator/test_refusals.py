@@ -109,6 +109,19 @@ def test_what_is_somebody_elses_is_said_and_left_alone(plural: str, played: Jobs
     assert played.reaches("job", "Running")["attempt"] == 1
 
 
+def test_a_field_of_the_template_that_no_pod_has_is_named_and_not_left_out_in_silence(played: Jobs) -> None:
+    trainer = {"name": "trainer", "resourcs": {"limits": {"memory": "1Gi"}}}
+    played.apply(job(template={"spec": {"containers": [trainer]}}))
+    status = played.wait("job", "refused", lambda status: status.get("reason") == "CreateRefused")
+    assert 'unknown field "spec.containers[0].resourcs"' in status["message"]
+    assert status["message"].endswith("; mend spec.template: delete the job and apply the mended file")
+    assert played.objects()["pods"] == []
+
+    played.delete("job")
+    played.apply(job())
+    assert played.reaches("job", "Running")["attempt"] == 1
+
+
 def test_what_the_scheduler_says_of_a_pod_is_said_of_the_job(played: Jobs) -> None:
     played.apply(job(gpusPerNode=1, overrides={"MISC.DEVICE": "cuda"}))
     status = played.wait("job", "unschedulable", lambda status: status.get("reason") == "Unschedulable")

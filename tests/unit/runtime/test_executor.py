@@ -92,7 +92,24 @@ async def test_what_the_api_server_will_not_have_says_which_object_and_why(statu
     bench = Bench()
     bench.api.fault = refusing(POD, ApiError(status, reason, "exceeded quota"))
     errors = await bench.do(CREATES[-1])
-    assert [(type(error), str(error)) for error in errors] == [(Refused, "Pod job-1-2: exceeded quota")]
+    assert [type(error) for error in errors] == [Refused]
+    assert str(errors[0]).startswith("Pod job-1-2: exceeded quota")
+
+
+@pytest.mark.parametrize(
+    ("create", "status", "remedy"),
+    [
+        (CREATES[-1], 400, "; mend spec.template: delete the job and apply the mended file"),
+        (CREATES[-1], 403, ""),
+        (CREATES[0], 400, ""),
+    ],
+    ids=["a pod's form", "a pod's quota", "a Service's form"],
+)
+async def test_where_only_the_template_can_be_wrong_that_is_said(create: Create, status: int, remedy: str) -> None:
+    bench = Bench()
+    bench.api.fault = refuse(status, "BadRequest", 'unknown field "spec.x"')
+    (error,) = await bench.do(create)
+    assert str(error) == f'{create.kind.kind} {create.manifest["metadata"]["name"]}: unknown field "spec.x"{remedy}'
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
