@@ -30,7 +30,11 @@ class LoopClock:
 
     def now(self) -> datetime:
         """The time of day, to the second, as the operator's own clock has it."""
-        return NOON + timedelta(seconds=int(self.monotonic()))
+        return self.precise_now().replace(microsecond=0)
+
+    def precise_now(self) -> datetime:
+        """The same to the microsecond."""
+        return NOON + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
         """The loop's time."""

@@ -123,7 +123,7 @@ class Controller:
             raise
         self._cache.jobs.put(written)
         for event in transitions(observed.status, decision.status, observed.validation):
-            self._recorder.record(written, event, self._clock.now())
+            self._recorder.record(written, event, self._clock.precise_now())
 
     def _failed(self, key: Key, error: Exception) -> str:
         """Look again later, and tell whoever reads the log. Returns what kind of failure it was."""

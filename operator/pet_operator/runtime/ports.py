@@ -79,7 +79,10 @@ class Clock(Protocol):
     """Time. Decisions are made at `now`; how long something lasted is told by `monotonic`, in seconds."""
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """The time of day, in UTC, to the second."""
+
+    def precise_now(self) -> datetime:
+        """The same to the microsecond, for what is told one after the other."""
 
     def monotonic(self) -> float:
         """A clock that is never set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -43,6 +44,13 @@ async def test_the_attempt_is_written_before_anything_is_made_for_it() -> None:
     assert api.writes == [WRITTEN]
     await operator.look()
     assert api.writes == [WRITTEN, *MADE]
+
+
+async def test_events_of_one_second_have_an_order() -> None:
+    _, operator = await started()
+    await asyncio.sleep(0.25)
+    await operator.look()
+    assert operator.recorder._waiting.get_nowait()["eventTime"] == "2026-01-31T12:00:00.250000Z"
 
 
 async def test_a_look_that_changes_nothing_costs_nothing() -> None:

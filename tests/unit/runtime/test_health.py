@@ -22,6 +22,9 @@ class Clock:
     def now(self) -> datetime:
         return NOON
 
+    def precise_now(self) -> datetime:
+        return NOON
+
     def monotonic(self) -> float:
         return self.seconds
 
