@@ -21,22 +21,24 @@ class Poller:
     def __init__(
         self, cache: Cache, client: TrainerClient, clock: Clock, changed: Callable[[Key], None], interval: float
     ) -> None:
-        """`interval`: seconds between two rounds."""
+        """`interval`: seconds from the start of a round to that of the next."""
         self._cache = cache
         self._client = client
         self._clock = clock
         self._changed = changed
         self._interval = interval
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._asking: set[str] = set()  # the uids of their pods
 
     async def run(self) -> None:
-        """Round after round until cancelled."""
-        while True:
-            await self.round()
-            await asyncio.sleep(self._interval)
+        """Round after round until cancelled. A launcher that lets one round wait delays no other's next."""
+        async with asyncio.TaskGroup() as rounds:
+            while True:
+                rounds.create_task(self.round())
+                await asyncio.sleep(self._interval)
 
     async def round(self) -> None:
-        """Ask every launcher once."""
+        """Ask every launcher once, but for those that have not answered the round before."""
         asked: dict[str, tuple[Key, PodView, int]] = {}
         for key in self._cache.jobs.keys():  # noqa: SIM118 - a list of jobs, not a mapping
             observed = self._cache.observe(key, synced=True)
@@ -45,12 +47,16 @@ class Poller:
                 asked |= {pod.uid: (key, pod, port) for pod in observed.current if pod.running}
         for uid in self._cache.answers.keys() - asked.keys():
             del self._cache.answers[uid]
-        await asyncio.gather(*(self._ask(key, pod, port) for key, pod, port in asked.values()))
+        await asyncio.gather(*(self._ask(*whom) for uid, whom in asked.items() if uid not in self._asking))
 
     async def _ask(self, key: Key, pod: PodView, port: int) -> None:
         known = self._cache.answers.setdefault(pod.uid, Answer(None, self._clock.monotonic()))
-        async with self._slots:
-            status = await self._told(pod, port)
+        self._asking.add(pod.uid)
+        try:
+            async with self._slots:
+                status = await self._told(pod, port)
+        finally:
+            self._asking.discard(pod.uid)
         now = self._clock.monotonic()
         stale = now - known.at > STALE_SECONDS
         if status is not None:

@@ -211,6 +211,25 @@ async def test_answers_of_pods_that_are_gone_are_forgotten() -> None:
     assert bench.operator.cache.answers == {}
 
 
+async def test_one_that_hangs_is_waited_for_and_delays_nobody_else() -> None:
+    bench = Bench()
+    await bench.begin(nodes=2)
+    asked = bench.launchers.status
+
+    async def status(address: str, port: int) -> Manifest:
+        answer = await asked(address, port)
+        if address == "10.0.0.0":
+            await asyncio.sleep(12)
+        return answer
+
+    bench.launchers.status = status  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.poller.run())
+    await asyncio.sleep(21)
+    task.cancel()
+    addresses = [address for address, _ in bench.launchers.asked]
+    assert (addresses.count("10.0.0.0"), addresses.count("10.0.0.1")) == (2, 5)
+
+
 async def test_it_asks_round_after_round() -> None:
 
     bench = Bench()
