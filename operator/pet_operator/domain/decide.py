@@ -16,7 +16,7 @@ from pet_operator.domain.numbers import ended, newest_checkpoint, staled
 from pet_operator.domain.policy import clean, predecessor, restart
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end, describe
-from pet_operator.domain.policy.progress import advance, reached, throttled
+from pet_operator.domain.policy.progress import BINDING_VOLUMES, advance, binding, reached, throttled
 from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.status import (
     FAILED,
@@ -58,6 +58,8 @@ def decide(observed: Observed, now: datetime) -> Decision:
         return _make(observed, now)
     # 8. It goes on.
     status, wait = throttled(observed.status, advance(observed, now), now)
+    if status.reason == BINDING_VOLUMES:
+        wait = binding(status, now)
     return _decision(observed, status, now, clean.outdated(observed) + _service(observed), wait)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pet_operator.domain.decision import Validation
 from pet_operator.domain.policy.failure import describe
+from pet_operator.domain.policy.progress import BINDING_VOLUMES
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, JobStatus
 
 
@@ -41,7 +42,7 @@ def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Even
 
 
 # Waiting that needs nobody.
-_ORDINARY = ("CreatingPods", "AwaitingFirstStep", "Valid")
+_ORDINARY = ("CreatingPods", BINDING_VOLUMES, "AwaitingFirstStep", "Valid")
 
 
 def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:

@@ -24,7 +24,8 @@ from harness.observing import (
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Observed
+from pet_operator.domain.decision import Decision, Observed
+from pet_operator.domain.events import Event, transitions
 from pet_operator.domain.status import CheckpointStatus, Display, Nodes, Progress
 from pet_operator.domain.views import PodView, pod_view
 
@@ -69,6 +70,24 @@ def test_a_pod_that_does_not_start_is_named_with_the_reason_of_whoever_is_at_it(
     assert stands(decision.status) == ("Starting", reason, words)
     assert said(decision.status, "Reconciling") == ("True", reason, words)
     assert said(decision.status, "Running") == ("False", "Starting", "")
+
+
+def test_a_claim_that_is_new_may_be_without_a_volume_for_a_while_and_only_then_is_warned_of() -> None:
+    words = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    unbound = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    view = starting(pod_view(pod_manifest(status={"phase": "Pending", "conditions": [unbound]})))
+
+    made = decide(view, later(1))
+    assert stands(made.status) == ("Starting", "BindingVolumes", f"job-1-0: {words}")
+    assert transitions(view.status, made.status, view.validation) == ()
+    view = seen(view, made)
+    assert decide(view, later(10)) == Decision(view.status, (), 20.0)
+
+    late = decide(view, later(30))
+    assert stands(late.status) == ("Starting", "Unschedulable", f"job-1-0: {words}")
+    assert transitions(view.status, late.status, view.validation) == (
+        Event("Unschedulable", f"job-1-0: {words}", warning=True),
+    )
 
 
 def test_a_sidecar_that_has_trouble_beside_running_ranks_is_not_what_is_awaited() -> None:

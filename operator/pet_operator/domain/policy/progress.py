@@ -15,6 +15,9 @@ from pet_operator.domain.views import PodView
 
 STALE_SECONDS = 30.0
 WRITE_INTERVAL = timedelta(seconds=10)
+# A new claim is bound within seconds where its storage is made for it; until then the scheduler has no place for the pod.
+BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
+_UNBOUND = "unbound immediate PersistentVolumeClaims"
 
 # The launcher's states, as reasons of the phase Running.
 _ACTIVITIES = {"saving": "Saving", "evaluating": "Evaluating", "stopping": "Stopping", "finished": "Finishing"}
@@ -55,7 +58,7 @@ def advance(observed: Observed, now: datetime) -> JobStatus:
         status = _told(status, *reading.leader, now)
     if _silent(observed, status.rank0_pod):
         status = staled(status)
-    return _in_phase(observed, reading, status)
+    return _in_phase(observed, reading, status, now)
 
 
 def reached(observed: Observed, status: JobStatus) -> int | None:
@@ -95,11 +98,20 @@ def _urgent(status: JobStatus) -> tuple[object, ...]:
     return (status.phase, *words, status.restarts, status.progress is not None and status.progress.stale)
 
 
-def _in_phase(observed: Observed, reading: Reading, status: JobStatus) -> JobStatus:
+def binding(status: JobStatus, now: datetime) -> float | None:
+    """For how many seconds claims of this attempt may still be without a volume; None if that is over."""
+    began = status.current.started_at
+    left = (began + BINDING_TIME - now).total_seconds() if began is not None else 0.0
+    return left if left > 0 else None
+
+
+def _in_phase(observed: Observed, reading: Reading, status: JobStatus, now: datetime) -> JobStatus:
     """Running is when all ranks have made a step; while launchers cannot be asked, it stays as it is."""
     for pod in observed.current:
         if pod.awaited is not None:
             reason, words = pod.awaited
+            if _UNBOUND in words and binding(status, now) is not None:
+                reason = BINDING_VOLUMES
             return _is(status, STARTING, reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet")
     world_size = observed.job.spec.world_size
     if not (reading.stepped >= world_size if reading.known else status.phase == RUNNING):
