@@ -15,7 +15,7 @@ from pet_operator.domain.views import PodView
 
 STALE_SECONDS = 30.0
 WRITE_INTERVAL = timedelta(seconds=10)
-# A new claim is bound within seconds where its storage is made for it; until then the scheduler has no place for the pod.
+# New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
 BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
 _UNBOUND = "unbound immediate PersistentVolumeClaims"
 
