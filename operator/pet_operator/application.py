@@ -7,6 +7,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from kubernetes.aio.config import ConfigException
+
 from pet_operator.adapters.clock import SystemClock
 from pet_operator.adapters.http import serving
 from pet_operator.adapters.kopf_shell import watch_jobs
@@ -40,8 +42,13 @@ class _Stopped(Exception):
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises ExceptionGroup with what ends the operator before that."""
+    """Run until SIGTERM or SIGINT. Raises ExceptionGroup with what ends the operator before that, ConfigException for
+    an API server that it has no way to."""
     credentials = await load_credentials(settings.kubeconfig)
+    if credentials.server_name is not None:  # known to our own requests, and not to kopf's
+        raise ConfigException(
+            "tls-server-name cannot be used by the operator; in server, give a name of the certificate"
+        )
     metrics = Metrics()
     async with KubeGateway(credentials, settings.namespaces, metrics.trace()) as gateway, TrainerHttp() as trainers:
         await Operator(settings, credentials, gateway, trainers, metrics).run()

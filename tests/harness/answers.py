@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 
 JSON, TEXT = "application/json", "text/plain"
@@ -16,7 +18,8 @@ JSON, TEXT = "application/json", "text/plain"
 
 @dataclass
 class Answers:
-    """The answers one after the other, the last one for ever; None hangs up. `asked` holds the paths."""
+    """The answers one after the other, the last one for ever; None hangs up. `asked` holds the paths, and of a proxy
+    the servers that it was to lead to."""
 
     url: str
     queue: list[tuple[int, str, str] | None] = field(default_factory=list)
@@ -37,8 +40,8 @@ class Answers:
 
 
 @contextmanager
-def answering() -> Iterator[Answers]:
-    """Serve on a free port."""
+def answering(certificate: tuple[Path, Path] | None = None) -> Iterator[Answers]:
+    """Serve on a free port. As a proxy, answer in place of any server, by HTTPS with this certificate and its key."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -53,6 +56,21 @@ def answering() -> Iterator[Answers]:
             self.end_headers()
             self.wfile.write(body.encode())
 
+        def do_CONNECT(self) -> None:
+            """A tunnel, and at the other end of it again this server."""
+            assert certificate is not None
+            answers.asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*certificate)
+            with suppress(OSError):  # the client does not trust it
+                self.connection = context.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = (self.connection.makefile(mode, buffering=0) for mode in ("rb", "wb"))
+                self.handle_one_request()
+                self.connection.close()
+            self.close_connection = True
+
         def log_message(self, *args: object) -> None:
             """Say nothing."""
 
@@ -65,13 +83,15 @@ def answering() -> Iterator[Answers]:
         thread.join()
 
 
-def write_kubeconfig(folder: Path, server: str, *, namespace: str = "", **user: Any) -> str:
-    """A kubeconfig with one context, `here`, and the fields of its user."""
+def write_kubeconfig(
+    folder: Path, server: str, *, namespace: str = "", cluster: Mapping[str, Any] = MappingProxyType({}), **user: Any
+) -> str:
+    """A kubeconfig with one context, `here`, further fields of its cluster, and the fields of its user."""
     context = {"cluster": "c", "user": "u"} | ({"namespace": namespace} if namespace else {})
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
         "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "here", "context": context}],
         "current-context": "here",

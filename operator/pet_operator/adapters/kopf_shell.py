@@ -24,17 +24,7 @@ async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_ev
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        configuration = credentials.configuration
-        scheme, _space, token = (await credentials.authorization() or "").rpartition(" ")
-        return kopf.ConnectionInfo(
-            server=credentials.server,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            scheme=(scheme.capitalize() or "Bearer") if token else None,
-            token=token or None,
-        )
+        return await connection(credentials)
 
     @kopf.on.event(JOB.api_version, JOB.plural, registry=registry)
     async def event(event: kopf.RawEvent, **_: Any) -> None:
@@ -46,6 +36,22 @@ async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_ev
         standalone=True,
         clusterwide=not namespaces,
         namespaces=sorted(namespaces),
+    )
+
+
+async def connection(credentials: Credentials) -> kopf.ConnectionInfo:
+    """The way to the API server, in kopf's words. It has none for the name of a certificate."""
+    configuration = credentials.configuration
+    scheme, _space, token = (await credentials.authorization() or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=credentials.server,
+        proxy_url=credentials.proxy,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        scheme=(scheme.capitalize() or "Bearer") if token else None,
+        token=token or None,
     )
 
 

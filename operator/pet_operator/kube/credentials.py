@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio import config
@@ -30,6 +32,16 @@ class Credentials:
     def server(self) -> str:
         """The address, without a slash at its end."""
         return str(self.configuration.host).rstrip("/")
+
+    @property
+    def proxy(self) -> str | None:
+        """The address of the HTTP proxy that leads to the server."""
+        return str(self.configuration.proxy) if self.configuration.proxy else None
+
+    @property
+    def server_name(self) -> str | None:
+        """Whose certificate the server must show, None: that of the host in its address."""
+        return str(self.configuration.tls_server_name) if self.configuration.tls_server_name else None
 
     def tls(self) -> ssl.SSLContext:
         """What the server must prove, and what we do."""
@@ -67,7 +79,11 @@ async def load_credentials(kubeconfig: str | None, context: str | None = None) -
         raise config.ConfigException(f"{path} is no kubeconfig that can be read: {error}") from error
     if hasattr(loader, "exec_plugin_expiry"):
         configuration.refresh_api_key_hook = partial(_renew, loader)  # type: ignore[assignment]
-    return Credentials(configuration, loader.current_context["context"].get("namespace") or "default")
+    chosen = loader.current_context["context"]
+    credentials = Credentials(configuration, chosen.get("namespace") or "default")
+    if credentials.proxy is not None:
+        _check_proxy(credentials.proxy, chosen["cluster"])
+    return credentials
 
 
 def users_kubeconfig() -> str | None:
@@ -78,6 +94,18 @@ def users_kubeconfig() -> str | None:
 
 def _exists(files: str) -> bool:
     return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
+
+
+def _check_proxy(address: str, cluster: str) -> None:
+    """Raises config.ConfigException if it cannot be used. The address may hold a password: it is not repeated."""
+    with suppress(ValueError):  # a port that is none, a bracket too much
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    raise config.ConfigException(
+        f"proxy-url of cluster {cluster} is no http://HOST:PORT or https://HOST:PORT;"
+        " a proxy of another kind, such as socks5, cannot be used"
+    )
 
 
 async def _renew(loader: Any, configuration: Configuration) -> None:

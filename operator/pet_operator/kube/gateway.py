@@ -44,6 +44,7 @@ class KubeGateway:
         self._namespaces = namespaces
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=credentials.tls(), limit=_CONNECTIONS),
+            proxy=credentials.proxy,
             timeout=_TIMEOUT,
             read_bufsize=_LINE_BYTES,
             trace_configs=[trace] if trace is not None else None,
@@ -115,7 +116,13 @@ class KubeGateway:
         url = self._credentials.server + self._collection(kind)
         headers = await self._headers()
         with _reached():
-            async with self._session.get(url, params=query, headers=headers, timeout=_WATCH_TIMEOUT) as response:
+            async with self._session.get(
+                url,
+                params=query,
+                headers=headers,
+                timeout=_WATCH_TIMEOUT,
+                server_hostname=self._credentials.server_name,
+            ) as response:
                 await _raise_for(response)
                 while line := await response.content.readline():
                     event = _event(line)
@@ -150,7 +157,9 @@ class KubeGateway:
         headers = await self._headers() | ({"Content-Type": content_type} if data is not None else {})
         url = self._credentials.server + path
         with _reached():
-            async with self._session.request(method, url, params=query, data=data, headers=headers) as response:
+            async with self._session.request(
+                method, url, params=query, data=data, headers=headers, server_hostname=self._credentials.server_name
+            ) as response:
                 await _raise_for(response)
                 answer: dict[str, Any] = json.loads(await response.read())
         return answer

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from harness.answers import write_kubeconfig
 from harness.commands import OPERATOR, PET, pet, python
 from harness.launcher import ROOT
 
@@ -132,6 +133,13 @@ def test_an_operator_without_a_cluster_says_what_to_give_it(tmp_path: Path) -> N
         assert (answer.code, answer.out) == (1, "")
         assert answer.err.startswith("pet-operator: no API server to speak with: ")
         assert "Traceback" not in answer.err
+
+
+def test_an_operator_refuses_what_its_watches_cannot_honour(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, "https://server", cluster={"tls-server-name": "inside"})
+    answer = python(*OPERATOR, "--trainer-image=a", f"--kubeconfig={path}")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("pet-operator: no API server to speak with: tls-server-name cannot be used by the ")
 
 
 def test_the_command_line_needs_no_torch_and_nothing_of_kubernetes() -> None:
