@@ -26,10 +26,17 @@ class Stage:
 
     def end(self, jobs: Jobs, name: str, code: int = 0) -> None:
         """Let all trainers of a job, or the one in a pod of this name, end with this code."""
-        order = self.orders / f"{jobs.namespace.name}.{name}"
+        order = self._order(jobs, name)
         written = order.with_name(f"{order.name}.new")
         written.write_text(str(code))
         written.rename(order)
+
+    def forget(self, jobs: Jobs, name: str) -> None:
+        """Let trainers that start from now on go on."""
+        self._order(jobs, name).unlink()
+
+    def _order(self, jobs: Jobs, name: str) -> Path:
+        return self.orders / f"{jobs.namespace.name}.{name}"
 
 
 @contextmanager

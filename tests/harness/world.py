@@ -4,14 +4,15 @@ that die between two writes. It watches over what must hold at every moment, wha
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from harness.memory_api import MemoryApi, Object
 from harness.memory_operator import KEY, MemoryOperator, submit
 from harness.observing import report
 from harness.timeless import LoopClock
-from pet_operator.domain.codec import decode, write_time
-from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, POD, Kind
+from pet_operator.domain.codec import decode, read_time, write_time
+from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, POD, RESTART_REQUESTED, Kind
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.poller import Poller
 from pet_operator.runtime.ports import Key, Listing, Manifest
@@ -134,6 +135,20 @@ class World:
             self._end(pod | {"status": pod["status"] | {"conditions": conditions}}, 143, False)
             self._lost.add(pod["metadata"]["name"])
 
+    async def suspend(self, wanted: bool) -> None:
+        """A person suspends the job, or has it go on."""
+        for job in self.api.all(JOB):
+            if job["spec"].get("suspend", False) != wanted:
+                generation = job["metadata"]["generation"] + 1
+                metadata = job["metadata"] | {"generation": generation}
+                self.api.put(JOB, job | {"metadata": metadata, "spec": job["spec"] | {"suspend": wanted}})
+
+    async def request(self) -> None:
+        """A person asks for a restart."""
+        for job in self.api.all(JOB):
+            annotations = {RESTART_REQUESTED: write_time(self._clock.now())}
+            self.api.put(JOB, job | {"metadata": job["metadata"] | {"annotations": annotations}})
+
     async def kubelet(self) -> None:
         """What was to be deleted has ended, and goes."""
         for pod in self.api.all(POD):
@@ -163,6 +178,16 @@ class World:
     def job(self) -> JobStatus:
         """The status that the API server has."""
         return self._status
+
+    def is_wanted(self) -> bool:
+        """Whether the newest attempt is one that nobody asked to end."""
+        (job,) = self.api.all(JOB)
+        annotations = job["metadata"].get("annotations", {})
+        requested = read_time(annotations.get(RESTART_REQUESTED))
+        done, deadline = self._status.restart_requested, job["spec"].get("deadlines", {}).get("activeSeconds")
+        began = self._status.start_time
+        late = None not in (deadline, began) and self._clock.now() >= began + timedelta(seconds=deadline)
+        return not (job["spec"].get("suspend") or late or (requested and (done is None or requested > done)))
 
     def _pick(self, which: int, *phases: str) -> Object | None:
         pods = [each for each in self.api.all(POD) if "deletionTimestamp" not in each["metadata"]]
@@ -219,7 +244,9 @@ class World:
         old, self._status = self._status, new
         assert new.attempt in (old.attempt, old.attempt + 1), "an attempt was skipped, or went back"
         assert new.restarts >= old.restarts, "restarts went back"
-        assert not old.finished or (new.phase, new.reason, new.attempt) == (old.phase, old.reason, old.attempt)
+        asked = old.phase == "Failed" and new.restart_requested != old.restart_requested
+        same = (new.phase, new.reason, new.attempt) == (old.phase, old.reason, old.attempt)
+        assert same or asked or not old.finished, "what was over is not"
 
     def _judge_pod(self, pod: Object) -> None:
         name, attempt = pod["metadata"]["name"], pod["metadata"]["labels"][LABEL_ATTEMPT]
@@ -254,7 +281,8 @@ class Mortal:
             if pod["metadata"]["uid"] == uid:
                 status = self._world.job()
                 former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < status.attempt
-                assert former or status.finished, f"{key.name} was healthy"
+                asked = not self._world.is_wanted()
+                assert former or status.finished or asked, f"{key.name} was healthy"
         return await self._write(lambda: self._world.api.delete(kind, key, uid=uid))
 
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:

@@ -21,6 +21,7 @@ USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 
 _TESTS = Path(__file__).resolve().parents[1]
 _CHECKOUT = _TESTS.parent
+_SOURCES = (_TESTS, _CHECKOUT / "operator", _CHECKOUT / "trainer")  # of this checkout, whatever is installed
 _RULES = _CHECKOUT / "helm" / "pet-operator" / "files"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _PORT = re.compile(r"/metrics on port (\d+)")
@@ -63,7 +64,7 @@ class Operator:
                 "--port=0", *words,
             ],
             plane.folder / "logs" / f"{name}.log",
-            {**os.environ, "POD_NAME": name, "PYTHONPATH": str(_TESTS)},
+            {**os.environ, "POD_NAME": name, "PYTHONPATH": os.pathsep.join(map(str, _SOURCES))},
         )  # fmt: skip
 
     def __enter__(self) -> Operator:

@@ -11,12 +11,13 @@ from pet_operator.domain.status import (
     FINISHED,
     RUNNING,
     SUCCEEDED,
+    SUSPENDED,
     Condition,
     JobStatus,
 )
 
 ACCEPTED, RUNNING_NOW, RECONCILING, STALLED = "Accepted", "Running", "Reconciling", "Stalled"
-HAS_SUCCEEDED, HAS_FAILED, HAS_FINISHED = "Succeeded", "Failed", "Finished"
+IS_SUSPENDED, HAS_SUCCEEDED, HAS_FAILED, HAS_FINISHED = "Suspended", "Succeeded", "Failed", "Finished"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def _statements(status: JobStatus, acceptance: Acceptance) -> Mapping[str, tuple
     gives up at the second. What is not true says the phase instead, and no message that changes with every step."""
     stalled = status.phase == FAILED
     truths = {
+        IS_SUSPENDED: status.phase == SUSPENDED,
         HAS_SUCCEEDED: status.phase == SUCCEEDED,
         HAS_FAILED: status.phase == FAILED,
         HAS_FINISHED: status.finished,
-        RECONCILING: status.phase not in (RUNNING, *FINISHED) and not stalled,
+        RECONCILING: status.phase not in (RUNNING, SUSPENDED, *FINISHED),
         STALLED: stalled,
     }
     running = ("True", "AllRanksStep", "") if status.phase == RUNNING else ("False", status.phase or "Unknown", "")

@@ -13,6 +13,7 @@ LABEL_JOB_UID = f"{GROUP}/job-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_NODE_INDEX = f"{GROUP}/node-index"
 LABEL_TYPE = f"{GROUP}/type"
+RESTART_REQUESTED = f"{GROUP}/restart-requested"  # an annotation: when
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pet.config.job import PetTrainingJob
 from pet_operator.domain.constants import Kind
-from pet_operator.domain.status import JobStatus
+from pet_operator.domain.status import FINISHED, SUSPENDED, JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView
 
 
@@ -52,6 +53,7 @@ class Observed:
     site: Site
     synced: bool = True
     deleting: bool = False
+    created: datetime | None = None
     pods: tuple[PodView, ...] = ()  # of all attempts
     predecessors: tuple[PodView, ...] = ()  # of a deleted job with the same name
     service: ServiceView | None = None
@@ -63,6 +65,11 @@ class Observed:
         """Finished; an invalid job that never had an attempt is judged again when it was edited."""
         status = self.status
         return status.finished and (status.attempt > 0 or status.observed_generation == self.generation)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an attempt was begun and not ended yet."""
+        return self.status.attempt > 0 and self.status.phase not in (SUSPENDED, *FINISHED)
 
     @property
     def current(self) -> tuple[PodView, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pet_operator.domain.decision import Validation
 from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.policy.progress import BINDING_VOLUMES
-from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, JobStatus
+from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,23 @@ def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Even
         return (_attempt(new), *(Event(reason, message, warning=True) for reason, message in warnings))
     if (new.phase, new.reason) == (old.phase, old.reason):
         return ()
+    if new.phase == SUSPENDED:
+        return (Event("Suspended", new.message),)
     if new.phase == SUCCEEDED:
         return (Event("Succeeded", new.message),)
     if new.phase == FAILED:
         return (Event(new.reason, new.message, warning=True),)
     if new.phase == RUNNING and old.phase != RUNNING:
         return (Event("Running", "the rank steps" if new.world_size == 1 else f"all {new.world_size} ranks step"),)
+    if new.reason in _ASKED_FOR:
+        return (Event(new.reason, new.message),)
     if new.phase != RUNNING and new.message and new.reason not in _ORDINARY:
         return (Event(new.reason, new.message, warning=True),)
     return ()
 
 
+# What a person has asked for, while the pods end.
+_ASKED_FOR = ("Suspending", "RestartRequested")
 # Waiting that needs nobody.
 _ORDINARY = ("CreatingPods", BINDING_VOLUMES, "AwaitingFirstStep", "Valid")
 
@@ -56,6 +62,8 @@ def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
 
 
 def _attempt(new: JobStatus) -> Event:
-    if new.phase != RESTARTING or new.failure is None:
+    if new.phase != RESTARTING:
         return Event("Started", f"attempt {new.attempt}: {new.message}")
+    if new.reason == "RestartRequested" or new.failure is None:
+        return Event("Restarting", f"attempt {new.attempt} follows: {new.message}")
     return Event("Restarting", f"attempt {new.attempt} follows, since {describe(new.failure)}", warning=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 PENDING, STARTING, RUNNING, RESTARTING = "Pending", "Starting", "Running", "Restarting"
-SUCCEEDED, FAILED = "Succeeded", "Failed"
+SUSPENDED, SUCCEEDED, FAILED = "Suspended", "Succeeded", "Failed"
 FINISHED = (SUCCEEDED, FAILED)
 
 KEPT_ATTEMPTS = 10
@@ -107,11 +107,13 @@ class Condition:
 class JobStatus:
     """The whole status; `attempt` 0 means that none was begun.
 
-    `recent_restarts` are the times of the counted restarts since the newest checkpoint last advanced.
+    `restart_requested` is the newest request that an attempt followed, `recent_restarts` are the times of the counted
+    restarts since the newest checkpoint last advanced.
     """
 
     observed_generation: int = 0
     spec_hash: str = ""
+    restart_requested: datetime | None = None
     phase: str = ""
     reason: str = ""
     message: str = ""

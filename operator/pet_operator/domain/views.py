@@ -46,6 +46,7 @@ class PodView:
     disrupted: bool = False
     ready: bool = False
     node: str = ""
+    scheduled_at: datetime | None = None
     ip: str = ""
     awaited: tuple[str, str] | None = None
     message: str = ""
@@ -114,6 +115,7 @@ def pod_view(pod: Manifest) -> PodView:
         disrupted=any(_true(conditions.get(kind)) for kind in _DISRUPTIONS),
         ready=_true(conditions.get("Ready")),
         node=(pod.get("spec") or {}).get("nodeName") or "",
+        scheduled_at=_since(conditions.get("PodScheduled")),
         ip=status.get("podIP") or "",
         awaited=_awaited(status, conditions),
         message=status.get("message") or "",
@@ -169,6 +171,11 @@ def _report(text: str) -> LauncherReport | None:
 def _containers(status: Manifest) -> Iterator[Manifest]:
     yield from status.get("initContainerStatuses") or ()
     yield from status.get("containerStatuses") or ()
+
+
+def _since(condition: Manifest | None) -> datetime | None:
+    """Since when the condition is true."""
+    return read_time(condition.get("lastTransitionTime")) if condition is not None and _true(condition) else None
 
 
 def _true(condition: Manifest | None) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pet_operator.domain.codec import decode
+from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import JobStatus
@@ -49,7 +49,7 @@ class Cache:
         checked = self._validator.check(key, manifest)
         pods = self.pods.of(key)
         return Observed(
-            job=checked.job,
+            job=replace(checked.job, annotations=metadata.get("annotations") or {}),  # no new generation by them
             generation=metadata["generation"],
             resource_version=metadata["resourceVersion"],
             status=decode(JobStatus, manifest.get("status")),
@@ -57,6 +57,7 @@ class Cache:
             site=self.site,
             synced=synced,
             deleting="deletionTimestamp" in metadata,
+            created=read_time(metadata.get("creationTimestamp")),
             pods=tuple(pod for pod in pods if pod.job_uid == metadata["uid"]),
             predecessors=tuple(pod for pod in pods if pod.job_uid != metadata["uid"]),
             service=next(iter(self.services.of(key)), None),

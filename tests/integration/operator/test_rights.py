@@ -49,6 +49,8 @@ def test_every_right_is_used_and_no_other_is_missed(stage: Stage, played: Jobs) 
         stage.end(played, "job-1-1", 78)
         played.reaches("job", "Failed")  # through one pod: the other is deleted
         wait_for("its deletion", lambda: len(played.pods("job")) == 1)
+        played.kubectl("patch", "ptj", "job", "--type", "merge", "-p", '{"spec": {"ttlSecondsAfterFinished": 0}}')
+        wait_for("the end of its time to live", lambda: "/job\n" not in played.kubectl("get", "ptj", "-o", "name"))
 
     assert requests.refused() == []
     assert {what(event) for event in requests.all()} == granted() - NOT_ASKED_FOR

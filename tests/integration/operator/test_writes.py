@@ -34,10 +34,12 @@ def test_a_job_of_eight_pods_costs_fourteen_writes(stage: Stage, played: Jobs) -
 
 
 def test_an_operator_that_starts_again_on_what_is_settled_writes_nothing(stage: Stage, played: Jobs) -> None:
-    names = ("over", "failed", "invalid", "runs")
+    names = ("over", "failed", "invalid", "suspended", "runs")
     with Operator(stage.plane) as operator:
         bad = job("invalid", overrides={"SOLVER.NO_SUCH_KEY": 1})
-        played.apply(*(job(name, nodes=2, config=CONFIG) for name in names if name != "invalid"), bad)
+        played.apply(*(job(name, nodes=2, config=CONFIG) for name in ("over", "failed", "runs")), bad)
+        played.apply(job("suspended", config=CONFIG, suspend=True))
+        played.reaches("suspended", "Suspended")
         for name in ("over", "failed"):
             played.reaches(name, "Running")
             stage.end(played, name, {"over": 0, "failed": 78}[name])

@@ -59,7 +59,7 @@ def test_an_attempt_that_failed_is_followed_by_the_next() -> None:
 @pytest.mark.parametrize(
     ("code", "reason", "remedy"),
     [
-        (78, "InvalidConfig", "; delete the job and apply the mended file"),
+        (78, "InvalidConfig", "; apply the mended file, and annotate the job with pet.dev/restart-requested"),
         (80, "CheckpointUnusable", ""),
         (93, "NoRestart", ""),
     ],

@@ -21,7 +21,7 @@ def failed(*pods: PodView) -> Observed:
 
 
 def cause(*pods: PodView) -> Failure:
-    end = attempt_end(failed(*pods), complete=True)
+    end = attempt_end(failed(*pods), NOON, complete=True)
     assert end is not None
     return end.cause
 
@@ -81,14 +81,14 @@ def test_a_report_tells_more_than_what_kubernetes_saw() -> None:
 
 def test_a_pod_that_is_absent_once_all_were_made_is_lost() -> None:
     view = replace(failed(pod(0), pod(1), pod(2)), pods=(pod(0), pod(2)))
-    end = attempt_end(view, complete=True)
+    end = attempt_end(view, NOON, complete=True)
     assert end is not None
     assert describe(end.cause) == "pod job-1-1: Disrupted: PodDeleted: the pod is gone"
-    assert attempt_end(view, complete=False) is None
+    assert attempt_end(view, NOON, complete=False) is None
 
 
 def test_nothing_has_ended_while_pods_run_or_have_succeeded() -> None:
-    assert attempt_end(failed(pod(0), ended(1, 0)), complete=True) is None
+    assert attempt_end(failed(pod(0), ended(1, 0)), NOON, complete=True) is None
 
 
 PEER_LOST, PREEMPTED, ERROR, CRASH = (ended(0, code, report(code)) for code in (75, 143, 1, 139))
@@ -172,4 +172,4 @@ def test_a_cause_is_described_in_a_line(failure: Failure, words: str) -> None:
 
 def test_a_pod_of_another_attempt_is_no_cause() -> None:
     view = begun(pods=(ended(0, 1, attempt=2), pod(0)))
-    assert attempt_end(view, complete=True) is None
+    assert attempt_end(view, NOON, complete=True) is None

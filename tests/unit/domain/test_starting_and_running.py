@@ -56,7 +56,6 @@ def starting(*there: PodView, **what: Any) -> Observed:
     [
         (UNSCHEDULABLE, "Unschedulable", "job-1-1: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
         (waiting(reason="ErrImagePull", message="no such tag"), "ErrImagePull", "job-1-1: no such tag"),
-        (waiting(reason="InvalidImageName"), "InvalidImageName", "job-1-1 cannot start yet"),
         (waiting("initContainerStatuses", reason="CrashLoopBackOff"), "CrashLoopBackOff", "job-1-1 cannot start yet"),
         (waiting(reason="ContainerCreating"), "AwaitingFirstStep", "waiting for the first step of 2 ranks"),
         (waiting(reason="PodInitializing"), "AwaitingFirstStep", "waiting for the first step of 2 ranks"),

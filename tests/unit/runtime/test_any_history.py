@@ -30,13 +30,14 @@ WORKLOAD = st.one_of(
     st.tuples(st.just("evict"), WHICH),
     st.just(("kubelet",)),
 )
+PERSON = st.one_of(st.tuples(st.just("suspend"), st.booleans()), st.just(("request",)))
 OPERATOR = st.one_of(
     st.tuples(st.just("hear"), st.integers(1, 4)),
     st.just(("hear",)),
     st.just(("ask",)),
     st.tuples(st.just("wait"), st.sampled_from([1, 5, 11, 31, 100])),
 )
-HISTORIES = st.lists(WORKLOAD | OPERATOR, max_size=30)
+HISTORIES = st.lists(WORKLOAD | OPERATOR | PERSON, max_size=30)
 DEATHS = st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=4)
 
 
@@ -56,7 +57,7 @@ async def play(history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]], *
 
 async def rests(world: World) -> None:
     """Neither the operator nor its successor has anything left to do, and the job stands somewhere."""
-    assert world.job().phase in ("Starting", "Running", "Succeeded", "Failed")
+    assert world.job().phase in ("Starting", "Running", "Suspended", "Succeeded", "Failed")
     before = len(world.api.writes)
     await world.succeed()
     await world.wait(70)
@@ -73,6 +74,23 @@ async def after(history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]], 
 @given(history=HISTORIES)
 def test_a_healthy_operator_keeps_order(history: list[tuple[Any, ...]]) -> None:
     run(after(history, []))
+
+
+@settings(max_examples=30)
+@given(history=HISTORIES, deaths=DEATHS, deadline=st.integers(1, 200))
+def test_a_job_with_a_deadline_ends_by_then_whatever_happens(
+    history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]], deadline: int
+) -> None:
+    """Unless it is suspended: its time begins anew when it goes on."""
+
+    async def ends() -> None:
+        world = await play(history, deaths, deadlines={"activeSeconds": deadline})
+        await world.wait(deadline + 1)
+        assert await world.calm() <= 10
+        await rests(world)
+        assert world.job().phase in ("Suspended", "Succeeded", "Failed")
+
+    run(ends())
 
 
 @settings(max_examples=30)

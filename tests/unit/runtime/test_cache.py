@@ -68,8 +68,20 @@ async def test_a_job_is_checked_once_for_each_generation_and_uid() -> None:
         known.job(uid, version, generation)
         view = known.cache.observe(KEY, synced=True)
         assert view is not None
-        views.append(view.job)
+        views.append(view.job.spec)
     assert [views[0] is views[1], views[1] is views[2], views[2] is views[3]] == [True, False, False]
+
+
+async def test_annotations_are_seen_although_they_make_no_new_generation() -> None:
+    known = Known()
+    known.job()
+    job = known.cache.jobs.of(KEY)[0]
+    metadata = {**job["metadata"], "resourceVersion": "2", "annotations": {"pet.dev/restart-requested": "now"}}
+    known.cache.observe(KEY, synced=True)
+    known.cache.jobs.put({**job, "metadata": metadata})
+    view = known.cache.observe(KEY, synced=True)
+    assert view is not None
+    assert view.job.annotations == {"pet.dev/restart-requested": "now"}
 
 
 async def test_the_status_is_read_whatever_is_in_it() -> None:

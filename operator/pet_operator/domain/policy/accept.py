@@ -1,25 +1,36 @@
-"""Whether a job may have pods at all, judged before its first attempt and again whenever it is edited until then."""
+"""Whether a job may have pods at all, judged before an attempt and whenever it is edited until then."""
 
 from __future__ import annotations
 
 from pet_operator.domain.conditions import ACCEPTED, Acceptance
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.policy import requests
 
-INVALID_CONFIG = "InvalidConfig"
+INVALID_CONFIG, SPEC_DRIFT = "InvalidConfig", "SpecDrift"
 
 
 def accept(observed: Observed) -> Acceptance:
     """False with reason InvalidConfig is the user's to mend; any other False may pass by itself."""
-    begun = observed.status.attempt > 0
-    if observed.refused is not None and begun and not observed.over:
+    if observed.refused is not None and observed.under_way:
         return Acceptance("False", observed.refused.reason, observed.refused.message)
-    if observed.over or (begun and not _was_refused(observed)):
+    if observed.over and requests.restart(observed) is None:
         return _as_before(observed)
+    if observed.under_way and not _was_refused(observed):
+        return _drift(observed) or _as_before(observed)
     validation = observed.validation
     if validation.problems:
         return Acceptance("False", INVALID_CONFIG, "\n".join(validation.problems))
     reason, message = next(iter(validation.warnings), ("Valid", ""))
     return Acceptance("True", reason, message)
+
+
+def _drift(observed: Observed) -> Acceptance | None:
+    """Of what an attempt is made from, the API server refuses changes; but where a field has no schema it takes a key
+    by another name for the same."""
+    if observed.status.spec_hash not in ("", observed.job.spec.hash):
+        words = "the spec is not the one that this attempt was made from; undo the change, or the next attempt uses it"
+        return Acceptance("True", SPEC_DRIFT, words)
+    return Acceptance("True", "Valid") if _as_before(observed).reason == SPEC_DRIFT else None
 
 
 def _was_refused(observed: Observed) -> bool:

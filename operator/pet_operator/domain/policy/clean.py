@@ -17,9 +17,14 @@ def outdated(observed: Observed) -> tuple[Delete, ...]:
 
 
 def finished(observed: Observed) -> tuple[Delete, ...]:
-    """At the end of the job, by `spec.cleanPods`: its pods that still run, all of them, or none."""
+    """At the end of the job, by `spec.cleanPods`: its pods that still run, all of them, or none; and in any case those
+    that have never run, which have no logs to keep."""
     which = observed.job.spec.clean_pods
-    return _delete(pod for pod in observed.pods if which == "All" or (which == "Running" and not pod.over))
+    return _delete(
+        pod
+        for pod in observed.pods
+        if which == "All" or (which == "Running" and not pod.over) or pod.phase == "Pending"
+    )
 
 
 def _delete(pods: Iterable[PodView]) -> tuple[Delete, ...]:

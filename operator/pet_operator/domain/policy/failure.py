@@ -10,6 +10,7 @@ from pet.runfiles.exits import ExitCode, classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherReport
+from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView
 
@@ -30,14 +31,15 @@ class AttemptEnd:
     since: datetime | None
 
 
-def attempt_end(observed: Observed, *, complete: bool) -> AttemptEnd | None:
+def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> AttemptEnd | None:
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
     failures = [_failure(pod) for pod in pods if pod.over and not pod.succeeded]
     if complete:
         failures += _lost(observed, pods)
     if not failures:
-        return None
+        never = cannot_start(observed, now)
+        return AttemptEnd(never, settled=True, since=None) if never else None
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _rank(failure, taken))
     alive = any(not pod.over for pod in pods)

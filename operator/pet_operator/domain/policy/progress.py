@@ -98,11 +98,10 @@ def _urgent(status: JobStatus) -> tuple[object, ...]:
     return (status.phase, *words, status.restarts, status.progress is not None and status.progress.stale)
 
 
-def binding(status: JobStatus, now: datetime) -> float | None:
-    """For how many seconds claims of this attempt may still be without a volume; None if that is over."""
+def binding_until(status: JobStatus) -> datetime | None:
+    """Until when claims of this attempt may still be without a volume."""
     began = status.current.started_at
-    left = (began + BINDING_TIME - now).total_seconds() if began is not None else 0.0
-    return left if left > 0 else None
+    return began + BINDING_TIME if began is not None else None
 
 
 def _in_phase(observed: Observed, reading: Reading, status: JobStatus, now: datetime) -> JobStatus:
@@ -110,7 +109,8 @@ def _in_phase(observed: Observed, reading: Reading, status: JobStatus, now: date
     for pod in observed.current:
         if pod.awaited is not None:
             reason, words = pod.awaited
-            if _UNBOUND in words and binding(status, now) is not None:
+            until = binding_until(status)
+            if _UNBOUND in words and until is not None and now < until:
                 reason = BINDING_VOLUMES
             return _is(status, STARTING, reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet")
     world_size = observed.job.spec.world_size

@@ -12,6 +12,9 @@ from itertools import pairwise
 
 from pet.config.job import Restart
 from pet.runfiles.exits import ExitCode
+from pet_operator.domain.constants import RESTART_REQUESTED
+from pet_operator.domain.decision import Observed
+from pet_operator.domain.policy import deadline
 from pet_operator.domain.policy.failure import describe, is_disruption
 from pet_operator.domain.status import AttemptRecord, Failure, JobStatus
 
@@ -20,9 +23,10 @@ _NEVER = {
     ExitCode.CONFIG_ERROR.exit_class: "InvalidConfig",
     ExitCode.CHECKPOINT_UNUSABLE.exit_class: "CheckpointUnusable",
     ExitCode.NO_RESTART.exit_class: "NoRestart",
+    **{reason: reason for reason in (deadline.STARTUP, *deadline.HOPELESS)},
 }
-# What is left to the user, where the launcher cannot know it: a job that had pods is not judged again when edited.
-_REMEDIES = {ExitCode.CONFIG_ERROR.exit_class: "delete the job and apply the mended file"}
+# What is left to the user, where the launcher cannot know it: a job that had pods is not begun again by an edit alone.
+_REMEDIES = {ExitCode.CONFIG_ERROR.exit_class: f"apply the mended file, and annotate the job with {RESTART_REQUESTED}"}
 EXHAUSTED = "RestartsExhausted"
 _LONGEST_DELAY = 60.0
 
@@ -55,6 +59,14 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
         budget = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
         return Outcome(False, EXHAUSTED, f"{budget}; {text}", recent)
     return Outcome(True, cause.class_, text, (*recent, *[now] * (used + 1)))
+
+
+def in_place(observed: Observed, limits: Restart) -> int | None:
+    """Restarts in place of this attempt since its newest checkpoint, by what its launchers have left of what they were
+    granted; None if none tells."""
+    reports = [pod.report for pod in observed.current if pod.report is not None]
+    left = [report.restarts_left for report in reports if report.restarts_left is not None]
+    return max(0, restarts_left(observed.status, limits) - min(left)) if left else None
 
 
 def began_at(status: JobStatus, iteration: int | None) -> JobStatus:

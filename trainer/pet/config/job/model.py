@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,11 +129,11 @@ class JobSpec:
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits of everything that may not change while the job runs."""
-        content = dataclasses.asdict(self)
-        for name in _EDITABLE:
-            section, _, last = name.rpartition(".")
-            del (content[section] if section else content)[last]
+        """16 hexadecimal digits of everything that may not change while the job runs.
+
+        Fields that have their defaults do not count: a field that a later release adds changes no hash.
+        """
+        content = _changed(self, _EDITABLE)
         canonical = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -147,3 +147,14 @@ class PetTrainingJob:
     namespace: str = "default"
     uid: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def _changed(section: Any, ignored: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """The fields of a section, and of those in it, that differ from their defaults."""
+    content: dict[str, Any] = {}
+    for each in dataclasses.fields(section):
+        name, value = prefix + each.name, getattr(section, each.name)
+        if name in ignored or value == each.default:
+            continue
+        content[each.name] = _changed(value, ignored, f"{name}.") if dataclasses.is_dataclass(value) else value
+    return content

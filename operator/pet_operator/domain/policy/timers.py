@@ -1,0 +1,20 @@
+"""When a job has to be looked at although nothing happens to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pet_operator.domain.decision import Observed
+from pet_operator.domain.policy import deadline, progress, ttl
+from pet_operator.domain.status import JobStatus
+
+
+def next_timer(observed: Observed, status: JobStatus, now: datetime) -> float | None:
+    """Seconds until the first of the times that are still to come, None without one. `status`: the one decided."""
+    spec = observed.job.spec
+    if status.finished:
+        times = [ttl.due(status, spec.ttl_seconds_after_finished)]
+    else:
+        binding = progress.binding_until(status) if status.reason == progress.BINDING_VOLUMES else None
+        times = [binding, deadline.active_due(status, spec.deadlines.active_seconds), deadline.startup_due(observed)]
+    return min(((time - now).total_seconds() for time in times if time is not None and time > now), default=None)
