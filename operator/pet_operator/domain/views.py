@@ -54,13 +54,18 @@ class PodView:
 
     @property
     def over(self) -> bool:
-        """Whether its processes are gone for certain."""
+        """Whether all its processes are gone for certain."""
         return self.phase in ("Succeeded", "Failed")
 
     @property
+    def ended(self) -> bool:
+        """Whether its ranks are gone for certain; a container beside them may run on."""
+        return self.over or self.exit is not None
+
+    @property
     def succeeded(self) -> bool:
-        """Whether its ranks all finished; a container beside them may have failed."""
-        return self.phase == "Succeeded" or (self.over and self.exit is not None and self.exit.code == 0)
+        """Whether its ranks all finished; a container beside them may have failed, or run on."""
+        return self.phase == "Succeeded" or (self.exit is not None and self.exit.code == 0)
 
     @property
     def report(self) -> LauncherReport | None:
@@ -70,7 +75,7 @@ class PodView:
     @property
     def running(self) -> bool:
         """Whether a launcher may answer in it."""
-        return self.phase == "Running" and bool(self.ip)
+        return self.phase == "Running" and self.exit is None and bool(self.ip)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

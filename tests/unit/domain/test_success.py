@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from harness.observing import ended, later, pod, pods, report, running, said, stands
+from harness.observing import ended, later, pod, pods, report, running, said, seen, stands
 from harness.timeless import NOON
 
 from pet_operator.domain.codec import write_time
+from pet_operator.domain.constants import POD
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Observed
+from pet_operator.domain.decision import Delete, Observed
 from pet_operator.domain.status import CheckpointStatus, Display, Nodes
 
 NUMBERS = {"iteration": 200, "maxIterations": 200, "losses": {"total": 0.5}, "etaSeconds": 0.0, "resumedFrom": None}
@@ -114,3 +115,18 @@ def test_pods_that_are_over_are_enough_where_a_job_never_said_that_they_run() ->
     view = replace(running(nodes=2), pods=pods(2, "Succeeded"))
     hasty = replace(view, status=replace(view.status, phase="Pending"))
     assert decide(hasty, later(1)).status.phase == "Succeeded"
+
+
+def test_a_container_that_runs_on_beside_ranks_that_finished_keeps_nobody_waiting_and_goes() -> None:
+    view = job(ended(0, 0, finished(), phase="Running"))
+    decision = decide(view, later(60))
+    assert decision.status.phase == "Succeeded"
+    over = seen(view, decision)
+    assert decide(over, later(61)).actions == (Delete(POD, "job-1-0", pod(0).uid),)
+
+
+def test_a_container_that_runs_on_beside_ranks_that_failed_goes_before_the_next_attempt() -> None:
+    view = job(ended(0, 1, report(1), phase="Running"))
+    decision = decide(view, later(60))
+    assert (decision.status.phase, decision.status.attempt) == ("Restarting", 2)
+    assert decide(seen(view, decision), later(61)).actions == (Delete(POD, "job-1-0", pod(0).uid),)

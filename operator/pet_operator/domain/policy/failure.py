@@ -34,7 +34,7 @@ class AttemptEnd:
 def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> AttemptEnd | None:
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
-    failures = [_failure(pod) for pod in pods if pod.over and not pod.succeeded]
+    failures = [_failure(pod) for pod in pods if pod.ended and not pod.succeeded]
     if complete:
         failures += _lost(observed, pods)
     if not failures:
@@ -42,7 +42,7 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
         return AttemptEnd(never, settled=True, since=None) if never else None
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _rank(failure, taken))
-    alive = any(not pod.over for pod in pods)
+    alive = any(not pod.ended for pod in pods)
     ends = [pod.exit.finished_at for pod in pods if pod.exit is not None and pod.exit.finished_at is not None]
     return AttemptEnd(cause, not alive or _order(cause) <= _order_of(DISRUPTED), min(ends, default=None))
 
