@@ -18,7 +18,7 @@ from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
 from pet_operator.domain.policy.progress import advance, throttled
-from pet_operator.domain.policy.stop import SUSPEND, Stop, stop, stopped, stopping
+from pet_operator.domain.policy.stop import SUSPEND, SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
 from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.policy.timers import next_timer
 from pet_operator.domain.policy.ttl import expired
@@ -64,7 +64,7 @@ def _begin(observed: Observed, now: datetime) -> Decision:
     status = replace(old, script=observed.validation.script, world_size=job.spec.world_size)
     invalid = acceptance.reason == INVALID_CONFIG
     if job.spec.suspend and not (invalid and old.attempt == 0):
-        words = old.message if old.phase == SUSPENDED else "spec.suspend is true; nothing has run yet"
+        words = f"{SUSPEND_WORDS}; {saved_words(old) if old.attempt else 'nothing has run yet'}"
         status = replace(status, phase=SUSPENDED, reason=SUSPEND, message=words, completion_time=None)
         return _decision(observed, status, now)
     if invalid:
@@ -77,7 +77,7 @@ def _begin(observed: Observed, now: datetime) -> Decision:
     if waits := predecessor.predecessor(observed):
         status = replace(status, phase=STARTING, reason=predecessor.REASON, message=waits)
         return _decision(observed, status, now)
-    if old.phase == FAILED:  # a restart was asked for: with everything that a new job has
+    if old.attempt and requests.restart(observed) is not None:  # with everything that a new job has
         status = replace(status, failure=None, recent_restarts=(), restarts=status.restarts + 1)
     words = f"making {job.spec.nodes} pod{'s' if job.spec.nodes > 1 else ''}"
     status = replace(status, start_time=now, reason="CreatingPods", message=words)

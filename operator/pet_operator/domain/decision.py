@@ -9,7 +9,7 @@ from typing import Any
 
 from pet.config.job import PetTrainingJob
 from pet_operator.domain.constants import Kind
-from pet_operator.domain.status import FINISHED, SUSPENDED, JobStatus
+from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView
 
 
@@ -68,8 +68,8 @@ class Observed:
 
     @property
     def under_way(self) -> bool:
-        """Whether an attempt was begun and not ended yet."""
-        return self.status.attempt > 0 and self.status.phase not in (SUSPENDED, *FINISHED)
+        """Whether an attempt was begun and has not ended yet."""
+        return self.status.attempt > 0 and self.status.current.ended_at is None
 
     @property
     def current(self) -> tuple[PodView, ...]:

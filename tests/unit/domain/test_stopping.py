@@ -240,3 +240,17 @@ def test_another_spec_than_the_attempt_s_is_said_and_nothing_else() -> None:
 def test_an_edit_of_how_the_job_is_looked_after_is_no_drift() -> None:
     view = asked(running(), restart={"maxRestarts": 7}, checkpoint={"keep": 9}, ttlSecondsAfterFinished=5)
     assert said(decide(view, later(30)).status, "Accepted") == ("True", "Valid", "")
+
+
+def test_a_job_that_goes_on_and_has_to_wait_makes_nothing_until_it_need_not() -> None:
+    old = replace(pod(0), job_uid="another")
+    view = replace(asked(suspended(), suspend=False), predecessors=(old,))
+    decision = decide(view, later(100))
+    assert stands(decision.status)[:2] == ("Starting", "WaitingForPredecessor")
+    view = seen(view, decision)
+    again = decide(view, later(101))
+    assert (again.actions, again.status) == ((), view.status)
+    assert decide(replace(view, predecessors=()), later(102)).status.attempt == 2
+
+    back = asked(view, suspend=True)
+    assert stands(decide(back, later(103)).status) == ("Suspended", "Suspended", SUSPENDED)

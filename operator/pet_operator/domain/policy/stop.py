@@ -16,6 +16,7 @@ from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.status import FAILED, RESTARTING, SUSPENDED, Failure, JobStatus, Nodes
 
 SUSPEND, RESTART = "Suspended", "RestartRequested"
+SUSPEND_WORDS = "spec.suspend is true"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Stop:
 def stop(observed: Observed, now: datetime) -> Stop | None:
     """Why the attempt is to end now; None if it may go on."""
     if observed.job.spec.suspend:
-        return Stop(SUSPEND, "spec.suspend is true", SUSPENDED)
+        return Stop(SUSPEND, SUSPEND_WORDS, SUSPENDED)
     if exceeded := deadline.exceeded(observed, now):
         return Stop(exceeded.class_, exceeded.message, FAILED, exceeded)
     if requests.restart(observed) is not None:
@@ -51,12 +52,16 @@ def stopping(observed: Observed, why: Stop, now: datetime) -> tuple[JobStatus, t
 def stopped(observed: Observed, why: Stop, now: datetime) -> JobStatus:
     """Once all pods are over."""
     status = closed(observed, last_words(observed, now), now, why.reason, None)
-    saved = status.checkpoint
-    left = f"the newest checkpoint is of iteration {saved.iteration}" if saved else "there is no checkpoint"
-    status = replace(status, phase=why.phase, reason=why.reason, message=f"{why.message}; {left}")
+    status = replace(status, phase=why.phase, reason=why.reason, message=f"{why.message}; {saved_words(status)}")
     if why.phase == RESTARTING:
         return begun(observed, replace(status, restarts=status.restarts + 1), now)
     status = replace(ended(status), rank0_pod="", nodes=Nodes(observed.job.spec.nodes, 0))
     if why.phase == SUSPENDED:
         return replace(status, start_time=None)  # a deadline counts from the resumption, as a Job's does
     return replace(status, failure=why.cause, completion_time=now)
+
+
+def saved_words(status: JobStatus) -> str:
+    """From where the job would go on."""
+    saved = status.checkpoint
+    return f"the newest checkpoint is of iteration {saved.iteration}" if saved else "there is no checkpoint"
