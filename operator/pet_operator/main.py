@@ -13,6 +13,7 @@ from kubernetes.aio.config import ConfigException
 
 from pet import __version__
 from pet_operator import application
+from pet_operator.adapters import logs
 from pet_operator.adapters.leader import LeadershipLost
 from pet_operator.settings import Settings
 
@@ -24,12 +25,7 @@ _POLL_HELP = "between two questions to each launcher (%(default)s)"
 def main() -> None:
     """Run the operator until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a part of it failed, 2 usage."""
     settings = read_settings(sys.argv[1:])
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-    )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logs.set_up(settings.log_format)
     try:
         asyncio.run(application.run(settings))
     except ConfigException as error:
@@ -53,6 +49,7 @@ def read_settings(argv: list[str]) -> Settings:
     parser.add_argument("--lease-namespace", default=Settings.lease_namespace, metavar="NAME", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=Settings.port, help="of /healthz, /readyz, /metrics (%(default)s)")
     parser.add_argument("--poll-seconds", type=float, default=Settings.poll_seconds, metavar="N", help=_POLL_HELP)
+    parser.add_argument("--log-format", choices=logs.FORMATS, default=Settings.log_format, help="(%(default)s)")
     options = vars(parser.parse_args(argv))
     namespaces = frozenset(options.pop("namespace"))
     identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"

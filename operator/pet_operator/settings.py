@@ -30,6 +30,9 @@ class Settings:
     poll_seconds: float = 5.0
     """Between two questions to each launcher."""
 
+    log_format: str = "text"
+    """Of the operator's own log: text or json."""
+
     resync_seconds: float = 300.0
     """Between two lists of all jobs, which find those whose deletion was missed."""
 

@@ -123,6 +123,8 @@ class Controller:
             raise
         self._cache.jobs.put(written)
         for event in transitions(observed.status, decision.status, observed.validation):
+            about = {"job": str(key), "attempt": decision.status.attempt, "reason": event.reason}
+            _LOG.info("%s: %s: %s", key, event.reason, event.message, extra=about)
             self._recorder.record(written, event, self._clock.precise_now())
 
     def _failed(self, key: Key, error: Exception) -> str:
@@ -130,11 +132,12 @@ class Controller:
         errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         waits = [one.retry_after or 0.0 for one in errors if isinstance(one, ApiError)]
         self._queue.retry(key, max(waits, default=0.0))
+        about = {"job": str(key)}
         for one in errors:
             if isinstance(one, ApiError) and one.status == 409:
-                _LOG.debug("%s has changed meanwhile; looking again", key)
+                _LOG.debug("%s has changed meanwhile; looking again", key, extra=about)
             elif isinstance(one, _PASSING):
-                _LOG.warning("%s: %s", key, one)
+                _LOG.warning("%s: %s", key, one, extra=about)
             else:
-                _LOG.error("%s: the reconcile failed", key, exc_info=one)
+                _LOG.error("%s: the reconcile failed", key, exc_info=one, extra=about)
         return "retry" if all(isinstance(one, _PASSING) for one in errors) else "error"
