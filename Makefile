@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench format generate lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator format generate lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ test-reliability: .venv/.ready ## every fault with all its repetitions; about an
 
 bench: .venv/.ready ## figures as ratios in one run
 	PYTHONPATH=tests $(BIN)/python tests/bench/loop_overhead.py
+
+bench-operator: .venv/.ready ## the operator beside a raw loop that makes the same objects, on a real API server
+	PYTHONPATH=tests $(BIN)/python tests/bench/operator_throughput.py
 
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix

@@ -1,0 +1,227 @@
+"""How fast the operator makes the pods of many jobs, beside a raw loop that makes the same objects and decides nothing.
+
+Both speak with the same real API server, in alternating rounds, with a watch of pods open. The jobs exist before; no
+node does, and the scheduler is off, so that nobody else writes. From the first write to the last pod, by the audit log.
+The CPU time of the operator's start, where it has no job, is left out.
+
+    python tests/bench/operator_throughput.py [--jobs N] [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import ssl
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from harness.cluster import what
+from harness.jobs import cpu_manifest
+from testbed.control_plane import ControlPlane
+from testbed.namespace import Namespace
+from testbed.operator import USER, Operator, install
+from testbed.waiting import wait_for
+
+from pet.config.check import stock_cfg
+from pet.config.job import read_job
+from pet_operator.domain import manifests
+from pet_operator.domain.constants import JOB, POD
+from pet_operator.domain.decision import Create, Site
+
+NODES = 8
+CFG = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
+SCRIPT = "tools/tasks/cls/train_net.py"
+AT_ONCE = 64  # requests of the raw loop
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one contender took."""
+
+    seconds: float
+    cpu: float  # of its process, seconds
+    writes: int
+    pods: int
+
+    @property
+    def pods_per_second(self) -> float:
+        """The figure."""
+        return self.pods / self.seconds
+
+
+def submit(plane: ControlPlane, namespace: str, number: int) -> list[dict[str, Any]]:
+    """Make jobs; returns them as the API server has them."""
+    path = f"/apis/{JOB.api_version}/namespaces/{namespace}/{JOB.plural}"
+    spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": NODES, "checkpoint": {}}
+    return [plane.request("POST", path, cpu_manifest(f"job-{index}", **spec)) for index in range(number)]
+
+
+def objects(job: dict[str, Any]) -> list[Create]:
+    """What the operator makes for a job."""
+    read = read_job(job)
+    site = Site(cluster="bench", trainer_image="trainer:stock")
+    pods = [manifests.pod(read, site, SCRIPT, 1, index, 3) for index in range(NODES)]
+    return [manifests.service(read, SCRIPT), *manifests.shared(read, SCRIPT), *pods]
+
+
+async def make_raw(plane: ControlPlane, namespace: str, jobs: list[dict[str, Any]]) -> None:
+    """POST everything, and a status of each job: plain aiohttp, so many requests at a time."""
+    headers = {"Authorization": f"Bearer {plane.token('admin')}"}
+    tls = ssl.create_default_context(cafile=str(plane.authority.certificate_file))
+    connector = aiohttp.TCPConnector(ssl=tls, limit=AT_ONCE + 1)
+    async with aiohttp.ClientSession(plane.url, connector=connector, headers=headers) as session:
+        watching = asyncio.create_task(watch_pods(session, namespace))
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def send(method: str, path: str, body: Any, kind: str = "application/json") -> None:
+            async with (
+                slots,
+                session.request(method, path, data=json.dumps(body), headers={"Content-Type": kind}) as answer,
+            ):
+                await answer.read()
+                answer.raise_for_status()
+
+        async def make(job: dict[str, Any]) -> None:
+            name = job["metadata"]["name"]
+            status = {
+                "apiVersion": JOB.api_version,
+                "kind": JOB.kind,
+                "metadata": {"name": name},
+                "status": {"attempt": 1},
+            }
+            path = (
+                f"/apis/{JOB.api_version}/namespaces/{namespace}/{JOB.plural}/{name}/status?fieldManager=raw&force=true"
+            )
+            await send("PATCH", path, status, "application/apply-patch+yaml")
+            shared, pods = [], []
+            for create in objects(job):
+                group = "apis" if "/" in create.kind.api_version else "api"
+                path = f"/{group}/{create.kind.api_version}/namespaces/{namespace}/{create.kind.plural}"
+                (pods if create.kind is POD else shared).append(send("POST", path, create.manifest))
+            for each in shared:
+                await each
+            await asyncio.gather(*pods)
+
+        await asyncio.gather(*map(make, jobs))
+        watching.cancel()
+
+
+async def watch_pods(session: aiohttp.ClientSession, namespace: str) -> None:
+    """Read what changes, as everybody has to who answers to it."""
+    async with session.get(
+        f"/api/v1/namespaces/{namespace}/pods?watch=true", timeout=None, read_bufsize=2**22
+    ) as answer:
+        async for line in answer.content:
+            json.loads(line)
+
+
+def raw(plane: ControlPlane, number: int) -> Round:
+    """One round of the raw loop."""
+    with Namespace(plane) as namespace:
+        jobs = submit(plane, namespace.name, number)
+        before = time.process_time()
+        events = written(plane, "admin", namespace.name, lambda: asyncio.run(make_raw(plane, namespace.name, jobs)))
+        return measured(events, time.process_time() - before, number)
+
+
+def start_cost(plane: ControlPlane) -> float:
+    """CPU seconds of an operator that finds nothing to do."""
+    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name) as process:
+        return cpu_seconds(process.server.pid)
+
+
+def operator(plane: ControlPlane, number: int) -> Round:
+    """One round of the operator: it finds the jobs at its start."""
+    idle = start_cost(plane)
+    with Namespace(plane) as namespace:
+        submit(plane, namespace.name, number)
+        process = Operator(plane, namespace=namespace.name)
+
+        def work() -> None:
+            process.start()
+            wait_for("all pods", lambda: len(namespace.all("pods")) == number * NODES, 600.0)
+
+        try:
+            events = written(plane, USER, namespace.name, work)
+            used = cpu_seconds(process.server.pid) - idle
+        finally:
+            process.stop()
+        return measured(events, used, number)
+
+
+def written(plane: ControlPlane, user: str, namespace: str, work: Callable[[], None]) -> list[dict[str, Any]]:
+    """The writes of a user in a namespace while `work` is done, but events."""
+    before = sum(1 for _ in plane.audit())
+    work()
+    events = list(plane.audit())[before:]
+    kept = {event["auditID"]: event for event in events if counts(event, user, namespace)}
+    return list(kept.values())
+
+
+def counts(event: dict[str, Any], user: str, namespace: str) -> bool:
+    """Whether this is a write that belongs to the figure."""
+    place = event["objectRef"]
+    ours = event["user"]["username"] == user and place.get("namespace") == namespace
+    return ours and event["verb"] not in ("get", "list", "watch") and place["resource"] not in ("events", "leases")
+
+
+def measured(events: list[dict[str, Any]], cpu: float, number: int) -> Round:
+    """By the times at which the API server began and ended."""
+    made = [event for event in events if what(event) == "create pods"]
+    assert len(made) == number * NODES, f"{len(made)} pods were made"
+    began = min(datetime.fromisoformat(event["requestReceivedTimestamp"]) for event in events)
+    ended = max(datetime.fromisoformat(event["stageTimestamp"]) for event in made)
+    return Round((ended - began).total_seconds(), cpu, len(events), len(made))
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def compare(plane: ControlPlane, number: int, rounds: int) -> None:
+    """Both in turns, and a table."""
+    contenders: dict[str, Callable[[ControlPlane, int], Round]] = {"raw loop": raw, "operator": operator}
+    results: dict[str, list[Round]] = {name: [] for name in contenders}
+    for place in range(rounds):
+        for name in sorted(contenders, reverse=place % 2 == 1):
+            results[name].append(contenders[name](plane, number))
+    print(f"\n{number} jobs x {NODES} pods, {rounds} rounds each")
+    print(
+        f"{'':12}{'pods/s':>9}{'lowest':>9}{'highest':>9}{'ratio':>8}{'CPU s per 1000 pods':>21}{'writes per job':>16}"
+    )
+    bare = statistics.median(each.pods_per_second for each in results["raw loop"])
+    for name, measured_rounds in results.items():
+        speeds = [each.pods_per_second for each in measured_rounds]
+        cpu = statistics.median(1000 * each.cpu / each.pods for each in measured_rounds)
+        writes = max(each.writes for each in measured_rounds) / number
+        print(f"{name:12}{statistics.median(speeds):9.0f}{min(speeds):9.0f}{max(speeds):9.0f}"
+              f"{statistics.median(speeds) / bare:8.2f}{cpu:21.2f}{writes:16.2f}")  # fmt: skip
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 400], help="numbers of jobs (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of each contender (%(default)s)")
+    words = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder)) as plane:
+        install(plane)
+        plane.servers["kube-scheduler"].stop()
+        for number in words.jobs:
+            compare(plane, number, words.rounds)
+
+
+if __name__ == "__main__":
+    main()
