@@ -19,6 +19,7 @@ from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _NAMESPACE_HELP = "look after this one, may be given again; default: all"
+_NODES_HELP = "watch nodes, which takes a ClusterRole, to find lost ones at once (%(default)s)"
 _POLL_HELP = "between two questions to each launcher (%(default)s)"
 
 
@@ -50,6 +51,8 @@ def read_settings(argv: list[str]) -> Settings:
     parser.add_argument("--port", type=int, default=Settings.port, help="of /healthz, /readyz, /metrics (%(default)s)")
     parser.add_argument("--poll-seconds", type=float, default=Settings.poll_seconds, metavar="N", help=_POLL_HELP)
     parser.add_argument("--log-format", choices=logs.FORMATS, default=Settings.log_format, help="(%(default)s)")
+    nodes = argparse.BooleanOptionalAction
+    parser.add_argument("--watch-nodes", action=nodes, default=Settings.watch_nodes, help=_NODES_HELP)
     options = vars(parser.parse_args(argv))
     namespaces = frozenset(options.pop("namespace"))
     identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"

@@ -36,5 +36,9 @@ class Settings:
     resync_seconds: float = 300.0
     """Between two lists of all jobs, which find those whose deletion was missed."""
 
+    watch_nodes: bool = True
+    """Find lost nodes at once. Without it, for operators that have rights in namespaces only, a pod on a lost node is
+    given up when the cluster has deleted it and its grace is over."""
+
     workers: int = 16
     """Jobs that are looked at side by side."""

@@ -74,12 +74,14 @@ class MemoryApi:
         self.fault("get", kind, key.name)
         return copy.deepcopy(self._objects.get((kind, key)))
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
-        """A pod that runs goes when its kubelet says so, everything else at once."""
+    async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
+        """A pod that runs goes when its kubelet says so unless it has no time for it, everything else at once."""
         self._asked("delete", kind, key)
         found = self._found(kind, key, uid)
-        if kind is POD and found.get("status", {}).get("phase") == "Running":
-            found["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:00Z"
+        if kind is POD and found.get("status", {}).get("phase") == "Running" and grace != 0:
+            seconds = found["spec"].get("terminationGracePeriodSeconds", 30)
+            going = {"deletionTimestamp": "2026-01-31T12:00:00Z", "deletionGracePeriodSeconds": seconds}
+            found["metadata"] |= going
             return self.put(kind, found)
         self.drop(kind, key.name, key.namespace)
         return None

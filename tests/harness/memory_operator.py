@@ -11,7 +11,7 @@ from harness.memory_api import MemoryApi, Object
 from harness.observing import SITE
 from harness.timeless import LoopClock
 from pet_operator.domain.codec import decode
-from pet_operator.domain.constants import JOB, POD, SERVICE, Kind
+from pet_operator.domain.constants import JOB, NODE, POD, SERVICE, Kind
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.controller import Controller
@@ -68,19 +68,18 @@ class MemoryOperator:
             observe=lambda outcome, seconds: self.looks.append(outcome),
         )
         self._api = api
+        self._clock = clock
 
     async def list(self) -> None:
         """See everything as it is."""
-        stores: Mapping[Kind, Any] = {JOB: self.cache.jobs, POD: self.cache.pods, SERVICE: self.cache.services}
-        for kind, store in stores.items():
+        for kind, store in self._stores().items():
             listing = await self._api.list(kind, "")
             store.replace(listing.items, listing.resource_version)
+            store.since = self._clock.monotonic()
 
     def news(self, type_: str, kind: Kind, manifest: Object) -> None:
         """An event of a watch."""
-        stores: Mapping[Kind, Any] = {JOB: self.cache.jobs, POD: self.cache.pods, SERVICE: self.cache.services}
-        if kind in stores:
-            store = stores[kind]
+        if (store := self._stores().get(kind)) is not None:
             (store.remove if type_ == "DELETED" else store.put)(manifest)
 
     async def look(self, key: Key = KEY) -> None:
@@ -97,6 +96,10 @@ class MemoryOperator:
             await task
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    def _stores(self) -> Mapping[Kind, Any]:
+        cache = self.cache
+        return {JOB: cache.jobs, POD: cache.pods, SERVICE: cache.services, NODE: cache.nodes}
 
     def _seen(self, plural: str, manifest: Manifest) -> None:
         kind = {POD.plural: POD, SERVICE.plural: SERVICE}[plural]

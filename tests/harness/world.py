@@ -1,8 +1,9 @@
-"""A small world around the operator's runtime: pods that start, step, end and vanish, news that come late, operators
-that die between two writes. It watches over what must hold at every moment, whatever happens."""
+"""A small world around the operator's runtime: pods that start, step, end and vanish, nodes that are cut off, news that
+come late, operators that die between two writes. It watches over what must hold at every moment, whatever happens."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from harness.memory_operator import KEY, MemoryOperator, submit
 from harness.observing import report
 from harness.timeless import LoopClock
 from pet_operator.domain.codec import decode, read_time, write_time
-from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, POD, RESTART_REQUESTED, Kind
+from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, LABEL_NODE_INDEX, NODE, POD, RESTART_REQUESTED, Kind
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.poller import Poller
 from pet_operator.runtime.ports import Key, Listing, Manifest
@@ -37,6 +38,8 @@ class World:
         self._made: set[str] = set()
         self._lost: set[str] = set()  # names of pods that somebody else has removed
         self._restarts = 0  # in place, of the launchers that run
+        self._cut: dict[str, bool] = {}  # nodes that were ever cut off, and whether they are
+        self._asked_to_go: dict[str, float] = {}  # when, by the pod's uid
         self._addresses = 0
         submit(self.api, **spec)
         self.api.told = self._happened
@@ -94,7 +97,8 @@ class World:
         """A pod begins to run."""
         if pod := self._pick(which, "Pending"):
             self._addresses += 1
-            self._change(pod, phase="Running", podIP=f"10.0.0.{self._addresses}")
+            placed = pod | {"spec": pod["spec"] | {"nodeName": _place(pod)}}
+            self._change(placed, phase="Running", podIP=f"10.0.0.{self._addresses}")
 
     async def start_all(self) -> None:
         """All of them do."""
@@ -118,8 +122,23 @@ class World:
         """All launchers end well."""
         self.iteration = MAX_ITERATIONS
         for pod in self.api.all(POD):
-            if pod.get("status", {}).get("phase") == "Running":
+            if pod.get("status", {}).get("phase") == "Running" and not self._is_cut(pod):
                 self._end(pod, 0, True)
+
+    async def run_out_of_memory(self, which: int) -> None:
+        """The kernel ends a whole container."""
+        if pod := self._pick(which, "Running"):
+            self._end(pod, 137, False, "OOMKilled")
+
+    async def cut_off(self, which: int) -> None:
+        """A node is not heard of any more, and what runs there goes on."""
+        if pod := self._pick(which, "Running"):
+            self._node(pod["spec"]["nodeName"], cut=True)
+
+    async def rejoin(self) -> None:
+        """All nodes are there again."""
+        for name in [name for name, cut in self._cut.items() if cut]:
+            self._node(name, cut=False)
 
     async def vanish(self, which: int) -> None:
         """A pod is gone without a trace."""
@@ -152,7 +171,7 @@ class World:
     async def kubelet(self) -> None:
         """What was to be deleted has ended, and goes."""
         for pod in self.api.all(POD):
-            if "deletionTimestamp" in pod["metadata"]:
+            if "deletionTimestamp" in pod["metadata"] and not self._is_cut(pod):
                 self._end(pod, 143, True)
                 self.api.drop(POD, pod["metadata"]["name"])
 
@@ -160,7 +179,7 @@ class World:
         """What the launcher at this address answers (`pet_operator.runtime.ports.TrainerClient`)."""
         for pod in self.api.all(POD):
             status = pod.get("status", {})
-            if (status.get("podIP"), status.get("phase")) == (address, "Running"):
+            if (status.get("podIP"), status.get("phase")) == (address, "Running") and not self._is_cut(pod):
                 return self._answer(pod)
         raise ConnectionError("nobody is there")
 
@@ -189,21 +208,36 @@ class World:
         late = None not in (deadline, began) and self._clock.now() >= began + timedelta(seconds=deadline)
         return not (job["spec"].get("suspend") or late or (requested and (done is None or requested > done)))
 
+    def may_be_lost(self, pod: Object) -> bool:
+        """Whether an operator may think so: the pod's node was cut off once, or it does not end in its time."""
+        asked = self._asked_to_go.get(pod["metadata"]["uid"], self._clock.monotonic())
+        grace = pod["metadata"].get("deletionGracePeriodSeconds", 0)
+        return pod["spec"].get("nodeName") in self._cut or self._clock.monotonic() - asked >= grace + 30
+
     def _pick(self, which: int, *phases: str) -> Object | None:
         pods = [each for each in self.api.all(POD) if "deletionTimestamp" not in each["metadata"]]
+        pods = [each for each in pods if not (phases and self._is_cut(each))]  # nobody would hear of it
         pods = [each for each in pods if not phases or each.get("status", {}).get("phase", "Pending") in phases]
         return pods[which % len(pods)] if pods else None
 
     def _change(self, pod: Object, **status: Any) -> None:
         self.api.put(POD, pod | {"status": pod.get("status", {}) | status})
 
-    def _end(self, pod: Object, code: int, told: bool) -> None:
+    def _is_cut(self, pod: Object) -> bool:
+        return self._cut.get(pod["spec"].get("nodeName", ""), False)
+
+    def _node(self, name: str, *, cut: bool) -> None:
+        self._cut[name] = cut
+        ready = {"type": "Ready", "status": "Unknown" if cut else "True", "message": "not heard of" if cut else ""}
+        self.api.put(NODE, {"metadata": {"name": name}, "status": {"conditions": [ready]}})
+
+    def _end(self, pod: Object, code: int, told: bool, reason: str = "Error") -> None:
         left = max(0, 2 - self._restarts)
         numbers = {"iteration": self.iteration, "maxIterations": MAX_ITERATIONS, "resumedFrom": None}
         words = report(code, iteration=self.iteration, progress=numbers, checkpoint=self._saved(), restartsLeft=left)
         state = {
             "exitCode": code,
-            "reason": "Completed" if code == 0 else "Error",
+            "reason": "Completed" if code == 0 else reason,
             "finishedAt": write_time(self._clock.now()),
             "message": json.dumps(words) if told else "",
         }
@@ -237,6 +271,8 @@ class World:
         self._news.append((type_, kind, manifest))
         if kind is JOB:
             self._judge_status(decode(JobStatus, manifest.get("status")))
+        if kind is POD and "deletionTimestamp" in manifest["metadata"]:
+            self._asked_to_go.setdefault(manifest["metadata"]["uid"], self._clock.monotonic())
         if kind is POD and type_ == "ADDED":
             self._judge_pod(manifest)
 
@@ -260,6 +296,15 @@ class World:
         self._restarts = 0
 
 
+def _place(pod: Object) -> str:
+    """The node with the number of the pod, and the next one where that is to be avoided."""
+    index = int(pod["metadata"]["labels"][LABEL_NODE_INDEX])
+    terms = (pod["spec"].get("affinity") or {}).get("nodeAffinity", {})
+    preferred = terms.get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    avoided = {name for each in preferred for name in each["preference"]["matchExpressions"][0]["values"]}
+    return next(node for node in (f"node-{number}" for number in itertools.count(index)) if node not in avoided)
+
+
 class Mortal:
     """The way to the API server of one operator, which may die at a write."""
 
@@ -275,15 +320,17 @@ class Mortal:
         assert kind is not POD or self._world.deaths or manifest["metadata"]["name"] not in names
         return await self._write(lambda: self._world.api.create(kind, manifest))
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
-        """As the API server does; a pod of the attempt that counts is never touched."""
+    async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
+        """As the API server does; a pod of the attempt that counts is never touched, and none whose kubelet may still
+        answer is removed by force."""
         for pod in self._world.api.all(POD):
             if pod["metadata"]["uid"] == uid:
                 status = self._world.job()
                 former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < status.attempt
                 asked = not self._world.is_wanted()
                 assert former or status.finished or asked, f"{key.name} was healthy"
-        return await self._write(lambda: self._world.api.delete(kind, key, uid=uid))
+                assert grace is None or self._world.may_be_lost(pod), f"{key.name} was not lost"
+        return await self._write(lambda: self._world.api.delete(kind, key, uid=uid, grace=grace))
 
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
         """As the API server does."""

@@ -19,11 +19,12 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object and where the API server keeps it; all that we touch are namespaced."""
+    """A kind of object and where the API server keeps it."""
 
     api_version: str
     kind: str
     plural: str
+    namespaced: bool = True
 
 
 JOB = Kind(f"{GROUP}/v1", "PetTrainingJob", "pettrainingjobs")
@@ -31,4 +32,5 @@ POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+NODE = Kind("v1", "Node", "nodes", namespaced=False)
 EVENT = Kind("events.k8s.io/v1", "Event", "events")

@@ -12,8 +12,9 @@ from datetime import datetime
 from pet_operator.domain import manifests
 from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
+from pet_operator.domain.ends import reason_of
 from pet_operator.domain.numbers import ended
-from pet_operator.domain.policy import clean, predecessor, requests, restart
+from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
@@ -76,9 +77,9 @@ def _begin(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, status, now)
     if waits := predecessor.predecessor(observed):
         status = replace(status, phase=STARTING, reason=predecessor.REASON, message=waits)
-        return _decision(observed, status, now)
+        return _decision(observed, status, now, clean.predecessors(observed))
     if old.attempt and requests.restart(observed) is not None:  # with everything that a new job has
-        status = replace(status, failure=None, recent_restarts=(), restarts=status.restarts + 1)
+        status = replace(status, failure=None, recent_restarts=(), restart_window=None, restarts=status.restarts + 1)
     words = f"making {job.spec.nodes} pod{'s' if job.spec.nodes > 1 else ''}"
     status = replace(status, start_time=now, reason="CreatingPods", message=words)
     return _decision(observed, begun(observed, status, now), now)
@@ -98,23 +99,24 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
     status = last_words(observed, now)
     result = restart.outcome(status, cause, restart.in_place(observed, spec.restart), spec.restart, now)
     status = replace(
-        closed(observed, status, now, cause.class_, cause),
+        closed(observed, status, now, reason_of(cause), cause),
         failure=cause,
         reason=result.reason,
         message=result.message,
         recent_restarts=result.recent,
+        restart_window=result.window,
     )
     if not result.restart:
         status = replace(ended(status), phase=FAILED, completion_time=now, nodes=Nodes(spec.nodes, 0))
         return _decision(observed, status, now)
-    status = replace(status, phase=RESTARTING, restarts=status.restarts + 1)
-    return _decision(observed, begun(observed, status, now), now)
+    status = begun(observed, replace(status, phase=RESTARTING, restarts=status.restarts + 1), now)
+    return _decision(observed, replace(status, message=f"{status.message}{avoid.words(status)}"), now)
 
 
 def _make(observed: Observed, now: datetime) -> Decision:
     """Make what is missing; all pods are there once the cache shows them."""
     status, job = observed.status, observed.job
-    since = restart.not_before(status)
+    since = backoff.not_before(status, job.uid)
     if since is not None and since > now:
         return _decision(observed, status, now, wait=(since - now).total_seconds())
     present = {pod.node_index for pod in observed.current}
@@ -123,9 +125,9 @@ def _make(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, advance(observed, now), now, _service(observed))
     if observed.refused is not None:
         status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
-    left = restart.restarts_left(status, job.spec.restart)
-    script = observed.validation.script
-    pods = (manifests.pod(job, observed.site, script, status.attempt, index, left) for index in missing)
+    script, attempt = observed.validation.script, status.attempt
+    left, avoided = restart.restarts_left(status, job.spec.restart), avoid.avoided(status)
+    pods = (manifests.pod(job, observed.site, script, attempt, index, left, avoided) for index in missing)
     return _decision(observed, status, now, (*_service(observed), *manifests.shared(job, script), *pods))
 
 

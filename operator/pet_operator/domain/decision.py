@@ -10,7 +10,7 @@ from typing import Any
 from pet.config.job import PetTrainingJob
 from pet_operator.domain.constants import Kind
 from pet_operator.domain.status import JobStatus
-from pet_operator.domain.views import PodView, ServiceView, TrainerView
+from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,9 @@ class Refusal:
 class Observed:
     """One job and what belongs to it, as the caches have it at one moment.
 
-    `refused` is how the newest attempt at making this job's objects went, None if they could be made.
+    `unready` are nodes by name, as far as nodes are watched; `leaving` tells for how many seconds pods, by uid, have
+    been seen terminating without a gap. `refused` is how the newest attempt at making this job's objects went, None if
+    they could be made.
     """
 
     job: PetTrainingJob
@@ -58,6 +60,8 @@ class Observed:
     predecessors: tuple[PodView, ...] = ()  # of a deleted job with the same name
     service: ServiceView | None = None
     trainers: Mapping[str, TrainerView] = field(default_factory=dict)  # pod's uid → answer; absent: unknown
+    unready: Mapping[str, UnreadyNode] = field(default_factory=dict)
+    leaving: Mapping[str, float] = field(default_factory=dict)
     refused: Refusal | None = None
 
     @property
@@ -88,11 +92,12 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object of this name if it still has this uid."""
+    """Delete the object of this name if it still has this uid. `force`: at once, whatever may still run of it."""
 
     kind: Kind
     name: str
     uid: str
+    force: bool = False
 
 
 Action = Create | Delete

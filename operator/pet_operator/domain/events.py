@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pet_operator.domain.decision import Validation
-from pet_operator.domain.policy.failure import describe
+from pet_operator.domain.ends import describe
+from pet_operator.domain.policy.avoid import words as avoiding
+from pet_operator.domain.policy.backoff import DISRUPTION_WINDOW, DISRUPTIONS_AT_EASE, often_disrupted
 from pet_operator.domain.policy.progress import BINDING_VOLUMES
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, JobStatus
 
@@ -27,7 +29,11 @@ def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple
 def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     if new.attempt > old.attempt:
         warnings = validation.warnings if old.attempt == 0 else ()
-        return (_attempt(new), *(Event(reason, message, warning=True) for reason, message in warnings))
+        return (
+            _attempt(new),
+            *_disruptions(new),
+            *(Event(reason, message, warning=True) for reason, message in warnings),
+        )
     if (new.phase, new.reason) == (old.phase, old.reason):
         return ()
     if new.phase == SUSPENDED:
@@ -66,4 +72,15 @@ def _attempt(new: JobStatus) -> Event:
         return Event("Started", f"attempt {new.attempt}: {new.message}")
     if new.reason == "RestartRequested" or new.failure is None:
         return Event("Restarting", f"attempt {new.attempt} follows: {new.message}")
-    return Event("Restarting", f"attempt {new.attempt} follows, since {describe(new.failure)}", warning=True)
+    why = f"{describe(new.failure)}{avoiding(new)}"
+    return Event("Restarting", f"attempt {new.attempt} follows, since {why}", warning=True)
+
+
+def _disruptions(new: JobStatus) -> tuple[Event, ...]:
+    """That pods are taken away so often is somebody's to look into, whoever takes them."""
+    more = often_disrupted(new)
+    if not more:
+        return ()
+    minutes = DISRUPTION_WINDOW.seconds // 60
+    words = f"{DISRUPTIONS_AT_EASE + more} disruptions within {minutes} minutes: the next attempts come later each time"
+    return (Event("OftenDisrupted", words, warning=True),)

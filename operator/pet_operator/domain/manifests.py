@@ -52,8 +52,16 @@ def service(job: PetTrainingJob, script: str) -> Create:
     return _create(SERVICE, job, script, names.service(job.name), {"spec": spec})
 
 
-def pod(job: PetTrainingJob, site: Site, script: str, attempt: int, node_index: int, restarts_left: int) -> Create:
-    """One pod of one attempt."""
+def pod(
+    job: PetTrainingJob,
+    site: Site,
+    script: str,
+    attempt: int,
+    node_index: int,
+    restarts_left: int,
+    avoided: tuple[str, ...] = (),
+) -> Create:
+    """One pod of one attempt. `avoided`: nodes that it had better not be on."""
     env = environment(job, site.cluster, attempt, node_index, restarts_left)
     template = job.spec.template.get("metadata") or {}
     labels = {LABEL_ATTEMPT: str(attempt), LABEL_NODE_INDEX: str(node_index)}
@@ -64,7 +72,7 @@ def pod(job: PetTrainingJob, site: Site, script: str, attempt: int, node_index: 
             **(template.get("annotations") or {}),
         },
     }
-    content = {"metadata": metadata, "spec": pod_spec(job, site.trainer_image, env, node_index)}
+    content = {"metadata": metadata, "spec": pod_spec(job, site.trainer_image, env, node_index, avoided)}
     return _create(POD, job, script, names.pod(job.name, attempt, node_index), content)
 
 

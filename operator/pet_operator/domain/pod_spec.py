@@ -20,13 +20,18 @@ CONFIG_KEY = "config.yaml"
 _CONFIG_ROOT = "/etc/pet"
 _LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATED_SECONDS = 30
+_HOSTNAME = "kubernetes.io/hostname"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def pod_spec(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:
-    """The whole spec. `image` counts where the job names none."""
+def pod_spec(
+    job: PetTrainingJob, image: str, environment: list[Any], node_index: int, avoided: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The whole spec. `image` counts where the job names none; `avoided` are names of nodes."""
     theirs = job.spec.template.get("spec") or {}
     tolerations = {"tolerations": _tolerations(theirs.get("tolerations") or [])}
-    return overlay(overlay(_defaults(job.spec), {**theirs, **tolerations}), _ours(job, image, environment, node_index))
+    spec = overlay(overlay(_defaults(job.spec), {**theirs, **tolerations}), _ours(job, image, environment, node_index))
+    return overlay(spec, _elsewhere(spec, avoided)) if avoided else spec
 
 
 def command_line(spec: JobSpec) -> list[str]:
@@ -63,6 +68,16 @@ def _tolerations(theirs: list[Any]) -> list[Any]:
         for key in _LOST
         if key not in said and "" not in said  # one without a key tolerates everything
     ]
+
+
+def _elsewhere(spec: Mapping[str, Any], avoided: tuple[str, ...]) -> dict[str, Any]:
+    """A preference beside the user's own, as strong as one can be, and no more: in a cluster of one node, or where the
+    user requires what only these nodes have, the job must still run."""
+    term = {"key": _HOSTNAME, "operator": "NotIn", "values": list(avoided)}
+    node_affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    theirs = node_affinity.get(_PREFERRED) or []
+    preferred = [*theirs, {"weight": 100, "preference": {"matchExpressions": [term]}}]
+    return {"affinity": {"nodeAffinity": {_PREFERRED: preferred}}}
 
 
 def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: int) -> dict[str, Any]:

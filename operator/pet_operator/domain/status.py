@@ -92,6 +92,14 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True)
+class RestartWindow:
+    """How many restarts were counted since it began, whether checkpoints advanced or not."""
+
+    since: datetime | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
 class Condition:
     """As every Kubernetes condition."""
 
@@ -122,6 +130,7 @@ class JobStatus:
     attempt: int = 0
     restarts: int = 0
     recent_restarts: tuple[datetime, ...] = ()
+    restart_window: RestartWindow | None = None
     rank0_pod: str = ""
     start_time: datetime | None = None
     completion_time: datetime | None = None

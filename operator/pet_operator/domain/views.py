@@ -34,7 +34,8 @@ class PodExit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
-    """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it."""
+    """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
+    `grace_seconds`: what it has for its end, once it is terminating."""
 
     name: str
     uid: str
@@ -43,6 +44,7 @@ class PodView:
     node_index: int
     phase: str
     terminating: bool = False
+    grace_seconds: int = 0
     disrupted: bool = False
     ready: bool = False
     node: str = ""
@@ -95,6 +97,14 @@ class TrainerView:
     age: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadyNode:
+    """A node that is not ready: what is said of it, and for how many seconds it has been seen so without a gap."""
+
+    message: str
+    seconds: float
+
+
 def owner_of(manifest: Manifest) -> Manifest:
     """The reference to the job that an object belongs to, empty if to none. Labels can be written and removed by hand;
     by this reference the cluster itself goes."""
@@ -117,6 +127,7 @@ def pod_view(pod: Manifest) -> PodView:
         node_index=int(place[2]) if place else -1,
         phase=status.get("phase") or "Pending",
         terminating="deletionTimestamp" in metadata,
+        grace_seconds=metadata.get("deletionGracePeriodSeconds") or 0,
         disrupted=any(_true(conditions.get(kind)) for kind in _DISRUPTIONS),
         ready=_true(conditions.get("Ready")),
         node=(pod.get("spec") or {}).get("nodeName") or "",
@@ -136,6 +147,13 @@ def service_view(service: Manifest) -> ServiceView:
         uid=metadata["uid"],
         owner_uid=owner_of(service).get("uid", ""),
     )
+
+
+def unready(node: Manifest) -> str | None:
+    """What is said of a node that is not ready, None of one that is."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    ready: Manifest = next((condition for condition in conditions if condition["type"] == "Ready"), {})
+    return None if _true(ready) else ready.get("message") or ""
 
 
 def _awaited(status: Manifest, conditions: Mapping[str, Manifest]) -> tuple[str, str] | None:

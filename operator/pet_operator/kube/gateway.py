@@ -75,9 +75,12 @@ class KubeGateway:
         metadata = manifest["metadata"]
         return await self._request("PUT", _path(kind, metadata["namespace"], metadata["name"]), manifest)
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
-        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
+        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once. `grace`: in
+        seconds, other than the object's own; 0 removes a pod of which nobody confirms the end."""
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if grace is not None:
+            options = {**options, "gracePeriodSeconds": grace}
         answer = await self._request("DELETE", _path(kind, key.namespace, key.name), options)
         return answer if answer.get("kind") == kind.kind else None
 
@@ -94,12 +97,12 @@ class KubeGateway:
         return await self._request("PATCH", path, body, query, content_type="application/apply-patch+yaml")
 
     async def list(self, kind: Kind, selector: str) -> Listing:
-        """All objects with these labels, page by page, in all namespaces that we look after."""
+        """All objects with these labels, page by page, in all namespaces that we look after, or of the cluster."""
         items: list[Manifest] = []
         query = {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
             page = await self._request("GET", self._collection(kind), query=query)
-            items += (item for item in page["items"] if self._ours(item))
+            items += (item for item in page["items"] if self._ours(kind, item))
             if not (token := page["metadata"].get("continue")):
                 return Listing(items, page["metadata"]["resourceVersion"])
             query["continue"] = token
@@ -126,15 +129,16 @@ class KubeGateway:
                 await _raise_for(response)
                 while line := await response.content.readline():
                     event = _event(line)
-                    if event["type"] == "BOOKMARK" or self._ours(event["object"]):
+                    if event["type"] == "BOOKMARK" or self._ours(kind, event["object"]):
                         yield event["type"], event["object"]
 
     def _collection(self, kind: Kind) -> str:
         """One namespace is read by itself, so that a role in it is enough; several are picked out of all."""
-        return _path(kind, next(iter(self._namespaces)) if len(self._namespaces) == 1 else "")
+        alone = kind.namespaced and len(self._namespaces) == 1
+        return _path(kind, next(iter(self._namespaces)) if alone else "")
 
-    def _ours(self, manifest: Manifest) -> bool:
-        return not self._namespaces or manifest["metadata"].get("namespace") in self._namespaces
+    def _ours(self, kind: Kind, manifest: Manifest) -> bool:
+        return not self._namespaces or not kind.namespaced or manifest["metadata"].get("namespace") in self._namespaces
 
     async def _unless_absent(self, method: str, path: str) -> Manifest | None:
         try:

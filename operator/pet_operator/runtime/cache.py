@@ -1,4 +1,4 @@
-"""All that is known of the cluster: jobs, their pods and Services, and what their launchers answered."""
+"""All that is known of the cluster: jobs, their pods, Services and nodes, and what their launchers answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import JobStatus
-from pet_operator.domain.views import PodView, ServiceView, TrainerView, owner_of, pod_view, service_view
+from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode, owner_of, pod_view, service_view
+from pet_operator.runtime.nodes import Nodes, seen_for
 from pet_operator.runtime.ports import Clock, Key, Manifest
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.validation import Validator
@@ -31,10 +32,13 @@ class Cache:
         self.jobs: Store[Manifest] = Store(_trimmed, key_of, changed)
         self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
+        self.nodes = Nodes(clock, self._node_changed)
         self.answers: dict[str, Answer] = {}
+        self._leaving: dict[Key, dict[str, float]] = {}  # pod's uid → when it was first seen terminating
         self._refused: dict[Key, tuple[str, Refusal]] = {}  # with the job's uid
         self._validator = Validator()
         self._clock = clock
+        self._changed = changed
 
     def job(self, key: Key) -> Manifest | None:
         """The job as it was seen last. Of two with one name, a deleted one and its successor, the younger."""
@@ -62,6 +66,8 @@ class Cache:
             predecessors=tuple(pod for pod in pods if pod.job_uid != metadata["uid"]),
             service=next(iter(self.services.of(key)), None),
             trainers=self._trainers(pods),
+            unready=self._unready(pods),
+            leaving=self._seen_leaving(key, pods),
             refused=self._refusal(key, metadata["uid"]),
         )
 
@@ -81,12 +87,31 @@ class Cache:
     def forget(self, key: Key) -> None:
         """A job that is gone."""
         self._refused.pop(key, None)
+        self._leaving.pop(key, None)
         self._validator.forget(key)
 
     def _refusal(self, key: Key, uid: str) -> Refusal | None:
         """Not that of a job of this name before it."""
         whose, refusal = self._refused.get(key, ("", None))
         return refusal if whose == uid else None
+
+    def _unready(self, pods: list[PodView]) -> dict[str, UnreadyNode]:
+        names = {pod.node for pod in pods}
+        return {name: node for name in names if (node := self.nodes.of(name)) is not None}
+
+    def _seen_leaving(self, key: Key, pods: list[PodView]) -> dict[str, float]:
+        """For how long pods have been seen terminating. That never changes again, so it is enough to note it when the
+        job is looked at, which follows the news at once."""
+        before, now = self._leaving.get(key, {}), self._clock.monotonic()
+        leaving = {pod.uid: before.get(pod.uid, now) for pod in pods if pod.terminating and not pod.over}
+        self._leaving[key] = leaving
+        return {uid: seen_for(first, self.pods.since, self._clock) for uid, first in leaving.items()}
+
+    def _node_changed(self, name: str) -> None:
+        keys = self.pods.keys()
+        for key in keys:
+            if any(pod.node == name for pod in self.pods.of(key)):
+                self._changed(key)
 
     def _trainers(self, pods: list[PodView]) -> dict[str, TrainerView]:
         now = self._clock.monotonic()

@@ -75,7 +75,8 @@ class Executor:
 
     async def _delete(self, action: Delete, owner: Key) -> None:
         try:
-            going = await self._gateway.delete(action.kind, Key(owner.namespace, action.name), uid=action.uid)
+            key, grace = Key(owner.namespace, action.name), 0 if action.force else None
+            going = await self._gateway.delete(action.kind, key, uid=action.uid, grace=grace)
         except ApiError as error:
             if error.status not in (404, 409):  # gone, or another one of this name
                 raise

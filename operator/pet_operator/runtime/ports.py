@@ -55,14 +55,15 @@ class Gateway(Protocol):
     async def get(self, kind: Kind, key: Key) -> Manifest | None:
         """The object, None if it does not exist."""
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str) -> Manifest | None:
-        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once."""
+    async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
+        """Delete the object if it still has this uid; returns it as it goes, None if it is gone at once. `grace`: in
+        seconds, other than the object's own; 0 removes a pod of which nobody confirms the end."""
 
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
         """Replace a job's status, if the job has not changed since this version; returns the job."""
 
     async def list(self, kind: Kind, selector: str) -> Listing:
-        """All objects with these labels, in all namespaces that we look after."""
+        """All objects with these labels, in all namespaces that we look after, or of the cluster."""
 
     def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes since then as (type, object), bookmarks too, until the server closes. Raises Gone."""

@@ -5,14 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any
+from collections.abc import Iterable
+from typing import Protocol
 
 from pet_operator.domain.constants import Kind
-from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone
-from pet_operator.runtime.store import Store
+from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone, Manifest
 
 _LOG = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
+
+
+class Watched(Protocol):
+    """What a reflector fills. `since`: when the watch began that has had no gap until now, None while there is none."""
+
+    since: float | None
+
+    def put(self, manifest: Manifest) -> None:
+        """An object as it was made or changed."""
+
+    def remove(self, manifest: Manifest) -> None:
+        """An object that is gone."""
+
+    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
+        """Everything, as it was at this version."""
 
 
 class Reflector:
@@ -21,7 +36,7 @@ class Reflector:
     kopf cannot do this: it never tells of an object that was deleted while its watch was down.
     """
 
-    def __init__(self, gateway: Gateway, kind: Kind, selector: str, store: Store[Any], clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, kind: Kind, selector: str, store: Watched, clock: Clock) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = clock.monotonic()
@@ -39,9 +54,9 @@ class Reflector:
             try:
                 version = await self._watch(version or await self._list())
             except Gone:
-                version = ""
+                version, self._store.since = "", None
             except (ApiError, OSError, TimeoutError) as error:
-                version, self.failing = "", True
+                version, self.failing, self._store.since = "", True, None
                 _LOG.warning("cannot watch %s: %s", self.kind.plural, error)
             await self._pause()
 
@@ -53,6 +68,7 @@ class Reflector:
     async def _list(self) -> str:
         listing = await self._gateway.list(self.kind, self._selector)
         self._store.replace(listing.items, listing.resource_version)
+        self._store.since = self._clock.monotonic()
         self._heard()
         self.synced.set()
         return listing.resource_version

@@ -23,11 +23,14 @@ class _Entry(Generic[V]):
 class Store(Generic[V]):
     """Filled by a watch, and at once by the answers to our own writes: a decision that follows one sees it.
 
+    `since`: when the watch began, on the monotonic clock, that has had no gap until now; None while there is none.
+
     Versions of objects are compared as numbers, which Kubernetes promises since 1.35 and always did in fact.
     """
 
     def __init__(self, view: Callable[[Manifest], V], key: Callable[[Manifest], Key], changed: Callable[[Key], None]):
         """`key` gives the job that an object belongs to, `changed` is told of it after each change."""
+        self.since: float | None = None
         self._view = view
         self._key = key
         self._changed = changed

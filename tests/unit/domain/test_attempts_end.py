@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from pet.config.job import Restart
 from pet_operator.domain.codec import write_time
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy.restart import not_before, outcome, restarts_left
+from pet_operator.domain.policy.restart import outcome, restarts_left
 from pet_operator.domain.status import AttemptRecord, CheckpointStatus, Display, Failure, JobStatus, Nodes
 
 ERROR = Failure("AppError", "ValueError", "bad label", exit_code=1, rank=0, node="node-0")
@@ -25,7 +24,7 @@ LIMITS = Restart(max_restarts=3, window_seconds=3600)
 def ends(code: int = 1, *, view: Observed | None = None, **fields: Any) -> Observed:
     """A job of one pod whose launcher has given up."""
     view = view or running()
-    whole = report(code, rank=0, type="ValueError", message="bad label") | fields
+    whole = report(code, rank=0, iteration=10, type="ValueError", message="bad label") | fields
     return replace(view, pods=(ended(0, code, whole, attempt=view.status.attempt),), trainers={})
 
 
@@ -226,33 +225,6 @@ def test_a_disruption_keeps_count_of_the_restarts_in_place_before_it() -> None:
     status = JobStatus(attempts=(AttemptRecord(attempt=1),))
     disrupted = Failure("Disrupted", "PodDeleted", "the pod is gone")
     assert outcome(status, disrupted, 2, LIMITS, NOON).recent == (NOON, NOON)
-
-
-@pytest.mark.parametrize(
-    ("began", "seconds"),
-    [
-        ([None], None),
-        ([100, 150], None),
-        ([100] * 2, 1),
-        ([100] * 3, 2),
-        ([100] * 4, 4),
-        ([100] * 7, 32),
-        ([100] * 8, 60),
-        ([100] * 10, 60),
-        ([100] * 6 + [150], None),
-        ([100] * 6 + [150] * 2, 1),
-        ([None, 10], None),
-        ([None, None], 1),
-        ([100, 50], 1),
-    ],
-)
-def test_attempts_that_begin_where_the_one_before_did_come_later_each_time(
-    began: list[int | None], seconds: float | None
-) -> None:
-    """However far they came: what is not saved is no progress."""
-    records = [AttemptRecord(started_at=NOON, from_iteration=iteration, to_iteration=200) for iteration in began]
-    expected: datetime | None = None if seconds is None else later(seconds)
-    assert not_before(JobStatus(attempts=tuple(records))) == expected
 
 
 def unheard(**changes: Any) -> Observed:

@@ -25,6 +25,7 @@ from pet_operator.domain.status import (
     JobStatus,
     Nodes,
     Progress,
+    RestartWindow,
 )
 
 SCHEMA = jsonschema.Draft202012Validator(closed(STATUS))
@@ -58,6 +59,7 @@ CONDITIONS = made_of(Condition, status=st.sampled_from(["True", "False", "Unknow
 PHASES = st.sampled_from(["", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed"])
 PARTS: dict[str, st.SearchStrategy[Any]] = {
     "recent_restarts": st.lists(TIMES, max_size=3).map(tuple),
+    "restart_window": made_of(RestartWindow),
     "nodes": made_of(Nodes),
     "progress": made_of(Progress, metrics=st.dictionaries(TEXT, TEXT, max_size=3)),
     "display": made_of(Display),

@@ -11,7 +11,8 @@ from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy.failure import attempt_end, describe
+from pet_operator.domain.ends import describe
+from pet_operator.domain.policy.failure import attempt_end
 from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView, pod_view
 
@@ -42,6 +43,9 @@ def test_the_launcher_s_own_account_is_kept_with_where_it_happened() -> None:
     )
 
 
+NO_LIMIT = "the container ran out of memory (it has no limit of its own: the node had no more)"
+
+
 def evicted(**changes: Any) -> PodView:
     conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
     end = {"terminated": {"exitCode": 137, "reason": "Error"}}
@@ -59,7 +63,7 @@ def evicted(**changes: Any) -> PodView:
         (ended(0, 137), "Crash", "Error", "the launcher ended with 137 and left no report"),
         (ended(0, 139), "Crash", "Error", "the launcher ended with 139 and left no report"),
         (ended(0, 143), "Preempted", "Error", "the launcher ended with 143 and left no report"),
-        (ended(0, 137, reason="OOMKilled"), "OOM", "OOMKilled", "the container ran out of memory"),
+        (ended(0, 137, reason="OOMKilled"), "OOM", "OOMKilled", NO_LIMIT),
         (ended(0, 2, reason="StartError"), "AppError", "StartError", "the launcher ended with 2 and left no report"),
         (evicted(), "Disrupted", "Disrupted", "node was low on memory"),
         (ended(0, 137, terminating=True), "Disrupted", "Disrupted", "the pod was taken away"),

@@ -16,7 +16,7 @@ from pet_operator.domain.constants import JOB
 STOCK = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
 NODES = 2
 WHICH = st.integers(0, 3)
-CODES = st.sampled_from([0, 1, 75, 78, 80, 93, 137, 139, 143])
+CODES = st.sampled_from([0, 1, 75, 76, 77, 78, 79, 80, 93, 137, 139, 143])
 
 # What may happen: the world's method, and its arguments.
 WORKLOAD = st.one_of(
@@ -26,6 +26,9 @@ WORKLOAD = st.one_of(
     st.just(("restart_in_place",)),
     st.tuples(st.just("end"), WHICH, CODES, st.booleans()),
     st.just(("finish",)),
+    st.tuples(st.just("run_out_of_memory"), WHICH),
+    st.tuples(st.just("cut_off"), WHICH),
+    st.just(("rejoin",)),
     st.tuples(st.just("vanish"), WHICH),
     st.tuples(st.just("evict"), WHICH),
     st.just(("kubelet",)),
@@ -116,6 +119,31 @@ async def test_killed_at_each_write_of_a_life_it_comes_to_the_same_end(write: in
     status = world.job()
     assert (status.phase, status.attempt, status.restarts) == ("Succeeded", 2, 1)
     assert [record.reason for record in status.attempts] == ["Crash", "Succeeded"]
+
+
+CUT_OFF: list[tuple[Any, ...]] = [
+    ("hear",), ("start_all",), ("hear",), ("step", 150), ("ask",), ("wait", 11),
+    ("cut_off", 1), ("hear",), ("wait", 29), ("wait", 2), ("kubelet",), ("hear",), ("wait", 61),
+    ("kubelet",), ("hear",), ("wait", 61),
+    ("hear",), ("start_all",), ("hear",), ("ask",), ("rejoin",), ("finish",), ("hear",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["taken", "not taken"])
+@pytest.mark.parametrize("write", range(1, 18))
+async def test_killed_at_each_write_while_a_node_is_lost_it_comes_to_the_same_end(write: int, answered: bool) -> None:
+    world = await after(CUT_OFF, [(write, answered)])
+    assert world.deaths == 1
+    status = world.job()
+    assert (status.phase, status.attempt, status.restarts, status.recent_restarts) == ("Succeeded", 2, 1, ())
+    assert [(record.reason, record.node) for record in status.attempts] == [("NodeLost", "node-1"), ("Succeeded", "")]
+
+
+async def test_the_life_with_a_lost_node_has_so_many_writes() -> None:
+    world = await after(CUT_OFF, [])
+    assert (world.deaths, len(world.api.writes)) == (0, 17)
+    deleted = {name for verb, plural, name in world.api.writes if verb == "delete"}
+    assert deleted == {"job-1-0", "job-1-1"}
 
 
 async def test_that_life_has_so_many_writes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from harness.jobs import manifest
 from harness.observing import SERVICE, SITE, owner, pod, pod_manifest
 from harness.timeless import LoopClock
@@ -50,6 +52,29 @@ async def test_a_job_is_seen_with_all_that_belongs_to_it() -> None:
     assert [each.name for each in view.predecessors] == ["job-1-1"]
     assert view.service == SERVICE
     assert view.trainers == {pod(0).uid: TrainerView(status=told, age=5.0)}
+
+
+async def test_how_long_a_pod_is_terminating_is_counted_from_when_it_was_seen() -> None:
+    known = Known()
+    known.job()
+    known.cache.pods.since = 0.0
+    known.cache.pods.put(pod_manifest(0, deletionTimestamp="2026-01-31T11:00:00Z", deletionGracePeriodSeconds=30))
+    known.cache.pods.put(pod_manifest(1))
+
+    def leaving() -> dict[str, float]:
+        view = known.cache.observe(KEY, synced=True)
+        assert view is not None
+        return dict(view.leaving)
+
+    assert leaving() == {pod(0).uid: 0.0}, "another machine's clock is not read"
+    await asyncio.sleep(40)
+    assert leaving() == {pod(0).uid: 40.0}
+    known.cache.pods.since = None
+    await asyncio.sleep(100)
+    assert leaving() == {pod(0).uid: 0.0}, "while nothing is seen, no time counts"
+    known.cache.pods.since = 140.0
+    await asyncio.sleep(1)
+    assert leaving() == {pod(0).uid: 1.0}
 
 
 async def test_of_two_jobs_with_one_name_the_younger_is_seen() -> None:

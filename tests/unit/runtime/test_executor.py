@@ -173,6 +173,13 @@ async def test_a_pod_is_deleted_and_known_to_be_going() -> None:
     assert bench.seen == [("pods", "job-1-2")]
 
 
+async def test_a_pod_that_nobody_answers_for_is_gone_at_once() -> None:
+    bench = Bench()
+    made = bench.api.put(POD, {**CREATES[-1].manifest, "status": {"phase": "Running"}})
+    assert await bench.do(Delete(POD, "job-1-2", made["metadata"]["uid"], force=True)) == []
+    assert bench.api.all(POD) == []
+
+
 async def test_a_pod_that_is_gone_or_another_by_now_is_left_alone() -> None:
     bench = Bench()
     assert await bench.do(Delete(POD, "job-1-2", "uid")) == []

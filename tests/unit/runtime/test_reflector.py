@@ -106,6 +106,21 @@ async def test_a_watch_that_the_server_closes_goes_on_where_it_was_without_a_lis
     assert play.requests() == ["list", "watch 5", "watch 60", "watch 60", "watch 70"]
 
 
+async def test_since_when_nothing_was_missed_is_known() -> None:
+    play = Play(
+        [listing(5), listing(6), ConnectionError("away"), listing(7)], [[10, Gone("too old")], [5, bookmark(9)]]
+    )
+    assert play.store.since is None
+    await play.go(9)
+    assert play.store.since == 0.0
+    play = Play([listing(5), ConnectionError("away"), listing(7)], [[10, ConnectionError("away")], [bookmark(9), 9]])
+    await play.go(10.4)
+    assert play.store.since is None
+    play = Play([listing(5), listing(6)], [[10, Gone("too old")], [bookmark(9), 9]])
+    await play.go(11)
+    assert (play.store.since or 0) >= 10
+
+
 async def test_a_bookmark_is_no_object() -> None:
     play = Play([listing(5, 0)], [[bookmark(60)]])
     await play.go()

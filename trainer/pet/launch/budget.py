@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
+from pet.runfiles.traces import last_line
 
 # A loop that makes progress and still fails over and over is stopped too.
 _FAST_LOOP_FACTOR = 10
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 class RestartBudget:
@@ -69,7 +68,7 @@ class RestartBudget:
 
 def _error(verdict: Verdict) -> tuple[object, ...] | None:
     """What makes two exceptions the same: type, line and iteration. None for ends that left no traceback."""
-    frames = _FRAME.findall(verdict.traceback)
-    if verdict.code is not ExitCode.APP_ERROR or not frames:
+    line = last_line(verdict.traceback)
+    if verdict.code is not ExitCode.APP_ERROR or line is None:
         return None
-    return verdict.type, frames[-1], verdict.iteration
+    return verdict.type, line, verdict.iteration

@@ -11,7 +11,10 @@ class ExitCode(IntEnum):
     SUCCEEDED = 0
     APP_ERROR = 1
     PEER_LOST = 75
+    HANG = 76
+    NUMERIC_GUARD = 77
     CONFIG_ERROR = 78
+    STORAGE_FULL = 79
     CHECKPOINT_UNUSABLE = 80
     NO_RESTART = 93
     CRASH = 139
@@ -25,7 +28,10 @@ class ExitCode(IntEnum):
     @property
     def restarts_in_place(self) -> bool:
         """Whether the launcher starts its ranks again after this exit."""
-        return self in (ExitCode.APP_ERROR, ExitCode.PEER_LOST, ExitCode.CRASH)
+        return self in _IN_PLACE
+
+
+_IN_PLACE = (ExitCode.APP_ERROR, ExitCode.PEER_LOST, ExitCode.HANG, ExitCode.NUMERIC_GUARD, ExitCode.CRASH)
 
 
 def classify(code: int) -> ExitCode:

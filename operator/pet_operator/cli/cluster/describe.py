@@ -9,8 +9,8 @@ from pet_operator.cli.cluster.freshness import status_of
 from pet_operator.cli.live import short_duration
 from pet_operator.cli.output import count, fact, line
 from pet_operator.domain.codec import read_time
+from pet_operator.domain.ends import describe
 from pet_operator.domain.numbers import duration
-from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.status import (
     FAILED,
     RUNNING,

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.ends import describe
 from pet_operator.domain.numbers import newest_checkpoint, staled
 from pet_operator.domain.policy import requests
-from pet_operator.domain.policy.failure import describe
 from pet_operator.domain.policy.progress import reached
 from pet_operator.domain.policy.restart import began_at, restarted_in_place
 from pet_operator.domain.status import KEPT_ATTEMPTS, AttemptRecord, Failure, JobStatus, Nodes

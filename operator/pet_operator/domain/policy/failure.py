@@ -6,18 +6,22 @@ from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pet.runfiles.exits import ExitCode, classify
+from pet.config.job import PetTrainingJob
+from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.ends import CRASH, DISRUPTED, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy.deadline import cannot_start
+from pet_operator.domain.policy.lost import lost
 from pet_operator.domain.status import Failure
+from pet_operator.domain.template import trainer_of
 from pet_operator.domain.views import PodView
 
-DISRUPTED = "Disrupted"
-OUT_OF_MEMORY = "OOM"
 # From the most to the least telling. What is not named here is a cause by itself and goes before all of them.
-_FOLLOWS = (DISRUPTED, ExitCode.PREEMPTED.exit_class, ExitCode.PEER_LOST.exit_class)
+_FOLLOWS = (DISRUPTED, PREEMPTED, PEER_LOST)
+# What a launcher says of ranks that were killed, whoever it was; the kubelet knows of the memory.
+_KILLED = ("", CRASH)
 # How long the pods that are left may take to tell what they saw.
 ROOT_WAIT = timedelta(seconds=10)
 
@@ -34,9 +38,10 @@ class AttemptEnd:
 def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> AttemptEnd | None:
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
-    failures = [_failure(pod) for pod in pods if pod.ended and not pod.succeeded]
+    failures = [_failure(pod, observed.job) for pod in pods if pod.ended and not pod.succeeded]
+    failures += filter(None, (lost(observed, pod) for pod in pods if not pod.ended))
     if complete:
-        failures += _lost(observed, pods)
+        failures += _absent(observed, pods)
     if not failures:
         never = cannot_start(observed, now)
         return AttemptEnd(never, settled=True, since=None) if never else None
@@ -47,21 +52,8 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
     return AttemptEnd(cause, not alive or _order(cause) <= _order_of(DISRUPTED), min(ends, default=None))
 
 
-def is_disruption(failure: Failure) -> bool:
-    """Whether nobody is to blame: such an end costs no restart."""
-    return failure.class_ in (DISRUPTED, ExitCode.PREEMPTED.exit_class)
-
-
-def describe(failure: Failure) -> str:
-    """For example `rank 3 on node gpu-7: AppError: ValueError: bad label`."""
-    who = f"rank {failure.rank}" if failure.rank is not None else f"pod {failure.pod}"
-    where = f" on node {failure.node}" if failure.node else ""
-    kind = "" if failure.type in ("", failure.class_) or failure.type in failure.message else f"{failure.type}: "
-    return f"{who}{where}: {failure.class_}: {kind}{failure.message}"
-
-
-def _failure(pod: PodView) -> Failure:
-    class_, type_, message = _account(pod)
+def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
+    class_, type_, message = _account(pod, job)
     report = pod.report or LauncherReport()
     return Failure(
         class_=class_,
@@ -77,12 +69,13 @@ def _failure(pod: PodView) -> Failure:
     )
 
 
-def _account(pod: PodView) -> tuple[str, str, str]:
+def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
     """Class, type and message: by the launcher's report, else by what Kubernetes saw."""
-    if pod.report is not None and pod.report.class_:
-        return pod.report.class_, pod.report.type, pod.report.message
-    if pod.exit is not None and pod.exit.reason == "OOMKilled":
-        return OUT_OF_MEMORY, "OOMKilled", "the container ran out of memory"
+    told = pod.report.class_ if pod.report is not None else ""
+    if pod.exit is not None and pod.exit.reason == "OOMKilled" and told in _KILLED:
+        return OUT_OF_MEMORY, "OOMKilled", f"the container ran out of memory ({_limit(job)})"
+    if pod.report is not None and told:
+        return told, pod.report.type, pod.report.message
     if pod.disrupted or pod.terminating:
         return DISRUPTED, DISRUPTED, pod.message or "the pod was taken away"
     if pod.exit is None:
@@ -91,7 +84,13 @@ def _account(pod: PodView) -> tuple[str, str, str]:
     return kind, pod.exit.reason or kind, f"the launcher ended with {pod.exit.code} and left no report"
 
 
-def _lost(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
+def _limit(job: PetTrainingJob) -> str:
+    resources = trainer_of(job.spec.template).get("resources") or {}
+    memory = (resources.get("limits") or {}).get("memory")
+    return f"its limit is {memory}" if memory else "it has no limit of its own: the node had no more"
+
+
+def _absent(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
     present = {pod.node_index for pod in pods}
     job, attempt = observed.job, observed.status.attempt
     return [
@@ -107,11 +106,12 @@ def _lost(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
     ]
 
 
-def _rank(failure: Failure, taken: Set[str]) -> tuple[int, bool, bool, int]:
+def _rank(failure: Failure, taken: Set[str]) -> tuple[int, bool, bool, bool, int]:
     """Causes go before what follows from them, deaths by signal before errors: a lost peer may surface as any error.
-    Of pods that stop together the one that was taken away goes first: the others stop since it does."""
-    crash = failure.class_ in (ExitCode.CRASH.exit_class, OUT_OF_MEMORY)
-    return _order(failure), not crash, failure.pod not in taken, failure.node_index or 0
+    Of pods that stop together the one on a lost node, or that was taken away, goes first: the others stop since it
+    does."""
+    crash = failure.class_ in (CRASH, OUT_OF_MEMORY)
+    return _order(failure), not crash, failure.type != NODE_LOST, failure.pod not in taken, failure.node_index or 0
 
 
 def _order(failure: Failure) -> int:

@@ -1,22 +1,22 @@
 """What follows the end of an attempt: another one, or the end of the job.
 
 `maxRestarts` counts restarts, in place and by attempts together, since the newest checkpoint last advanced, within
-`windowSeconds`. Disruptions are free.
+`windowSeconds`. Disruptions and a full disk are free; what has a budget of its own counts against that alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from pet.config.job import Restart
 from pet.runfiles.exits import ExitCode
 from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy import deadline
-from pet_operator.domain.policy.failure import describe, is_disruption
-from pet_operator.domain.status import AttemptRecord, Failure, JobStatus
+from pet_operator.domain.ends import OUT_OF_MEMORY, STORAGE_FULL, describe, is_disruption, reason_of
+from pet_operator.domain.policy import budget, deadline
+from pet_operator.domain.policy.backoff import STORAGE_RETRY_SECONDS, advanced
+from pet_operator.domain.status import Failure, JobStatus, RestartWindow
 
 # Another start would end the same way, or must not be.
 _NEVER = {
@@ -26,19 +26,24 @@ _NEVER = {
     **{reason: reason for reason in (deadline.STARTUP, *deadline.HOPELESS)},
 }
 # What is left to the user, where the launcher cannot know it: a job that had pods is not begun again by an edit alone.
-_REMEDIES = {ExitCode.CONFIG_ERROR.exit_class: f"apply the mended file, and annotate the job with {RESTART_REQUESTED}"}
+_AGAIN = f"and annotate the job with {RESTART_REQUESTED}"
+_REMEDIES = {
+    ExitCode.CONFIG_ERROR.exit_class: f"apply the mended file, {_AGAIN}",
+    OUT_OF_MEMORY: f"raise the trainer's memory limit in spec.template, or have it use less, {_AGAIN}",
+}
 EXHAUSTED = "RestartsExhausted"
-_LONGEST_DELAY = 60.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`restart`: whether there is another attempt. `recent` are the counted restarts since progress, this one too."""
+    """`restart`: whether there is another attempt. `recent` are the counted restarts since progress, this one too;
+    `window` counts those that made progress as well."""
 
     restart: bool
     reason: str
     message: str
     recent: tuple[datetime, ...]
+    window: RestartWindow | None
 
 
 def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Restart, now: datetime) -> Outcome:
@@ -49,16 +54,23 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
     """
     recent = _still_counted(status, limits, now)
     used = _restarts_in_place(status, in_place)
-    text = describe(cause)
+    counted = not is_disruption(cause) and cause.class_ != STORAGE_FULL and cause.class_ not in budget.OWN
+    window = budget.opened(status.restart_window, status.current.restarts + counted, limits, now)
+    text, remedy = describe(cause), f"; {_REMEDIES[cause.class_]}" if cause.class_ in _REMEDIES else ""
     if cause.class_ in _NEVER:
-        remedy = f"; {_REMEDIES[cause.class_]}" if cause.class_ in _REMEDIES else ""
-        return Outcome(False, _NEVER[cause.class_], text + remedy, recent)
-    if is_disruption(cause):
-        return Outcome(True, cause.class_, text, (*recent, *[now] * used))
+        return Outcome(False, _NEVER[cause.class_], text + remedy, recent, window)
+    if spent := budget.spent(status, cause, limits):
+        return Outcome(False, spent.reason, f"{spent.message}; {text}{remedy}", recent, window)
+    if cause.class_ == STORAGE_FULL:
+        text += f"; tried again each {STORAGE_RETRY_SECONDS:.0f} s"
+    if not counted:
+        return Outcome(True, reason_of(cause), text, (*recent, *[now] * used), window)
     if len(recent) + used >= limits.max_restarts:
-        budget = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
-        return Outcome(False, EXHAUSTED, f"{budget}; {text}", recent)
-    return Outcome(True, cause.class_, text, (*recent, *[now] * (used + 1)))
+        words = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
+        return Outcome(False, EXHAUSTED, f"{words}; {text}", recent, window)
+    if looping := budget.loop(window, limits):
+        return Outcome(False, looping.reason, f"{looping.message}; {text}", recent, window)
+    return Outcome(True, reason_of(cause), text, (*recent, *[now] * (used + 1)), window)
 
 
 def in_place(observed: Observed, limits: Restart) -> int | None:
@@ -96,23 +108,9 @@ def restarts_left(status: JobStatus, limits: Restart) -> int:
     return max(0, limits.max_restarts - len(recent))
 
 
-def not_before(status: JobStatus) -> datetime | None:
-    """When the pods of the newest attempt may be made: at once the first time, then later by 1, 2, 4 … 60 s for each
-    attempt in a row that left nothing to go on from but what it had begun with."""
-    current = status.current
-    fruitless = 0
-    for record, following in reversed(list(pairwise(status.attempts))):
-        if _advanced(record, following.from_iteration):
-            break
-        fruitless += 1
-    if current.started_at is None or fruitless == 0:
-        return None
-    return current.started_at + timedelta(seconds=min(_LONGEST_DELAY, 2.0 ** (fruitless - 1)))
-
-
 def _still_counted(status: JobStatus, limits: Restart, now: datetime) -> tuple[datetime, ...]:
     saved = status.checkpoint.iteration if status.checkpoint else None
-    return () if _advanced(status.current, saved) else _within(status.recent_restarts, limits, now)
+    return () if advanced(status.current, saved) else _within(status.recent_restarts, limits, now)
 
 
 def _restarts_in_place(status: JobStatus, told: int | None) -> int:
@@ -120,11 +118,7 @@ def _restarts_in_place(status: JobStatus, told: int | None) -> int:
     if told is not None:
         return told
     saved = status.checkpoint.iteration if status.checkpoint else None
-    return 0 if _advanced(status.current, saved) else status.current.restarts
-
-
-def _advanced(record: AttemptRecord, saved: int | None) -> bool:
-    return saved is not None and saved > (record.from_iteration or 0)
+    return 0 if advanced(status.current, saved) else status.current.restarts
 
 
 def _within(times: tuple[datetime, ...], limits: Restart, now: datetime) -> tuple[datetime, ...]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pet_operator.domain.constants import POD
 from pet_operator.domain.decision import Delete, Observed
 from pet_operator.domain.numbers import ended
-from pet_operator.domain.policy import deadline, requests
+from pet_operator.domain.policy import clean, deadline, requests
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.status import FAILED, RESTARTING, SUSPENDED, Failure, JobStatus, Nodes
 
@@ -46,7 +45,7 @@ def stopping(observed: Observed, why: Stop, now: datetime) -> tuple[JobStatus, t
     leaving = "the ranks save a checkpoint and leave" if any(pod.running for pod in alive) else "its pods are removed"
     reason = "Suspending" if why.phase == SUSPENDED else why.reason
     status = replace(last_words(observed, now), reason=reason, message=f"{why.message}; {leaving}")
-    return status, tuple(Delete(POD, pod.name, pod.uid) for pod in alive if not pod.terminating)
+    return status, clean.removal(observed, alive)
 
 
 def stopped(observed: Observed, why: Stop, now: datetime) -> JobStatus:

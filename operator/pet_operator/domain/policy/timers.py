@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy import deadline, progress, ttl
+from pet_operator.domain.policy import deadline, lost, progress, ttl
 from pet_operator.domain.status import JobStatus
 
 
@@ -17,4 +17,6 @@ def next_timer(observed: Observed, status: JobStatus, now: datetime) -> float | 
     else:
         binding = progress.binding_until(status) if status.reason == progress.BINDING_VOLUMES else None
         times = [binding, deadline.active_due(status, spec.deadlines.active_seconds), deadline.startup_due(observed)]
-    return min(((time - now).total_seconds() for time in times if time is not None and time > now), default=None)
+    waits = [(time - now).total_seconds() for time in times if time is not None and time > now]
+    waits += [wait for wait in (lost.next_loss(observed),) if wait is not None]
+    return min(waits, default=None)

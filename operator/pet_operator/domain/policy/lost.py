@@ -1,0 +1,51 @@
+"""Pods that nobody answers for any more: their node is gone, or cut off, and no kubelet will say that they ended.
+
+How long that has been so is told by durations that were seen without a gap: no clock of another machine is compared,
+and no time counts in which this operator or the API server was away.
+"""
+
+from __future__ import annotations
+
+from pet_operator.domain.decision import Observed
+from pet_operator.domain.ends import DISRUPTED, NODE_LOST
+from pet_operator.domain.status import Failure
+from pet_operator.domain.views import PodView
+
+LOST_SECONDS = 30.0
+_MOMENT = 0.001  # what a timer may be early by
+
+
+def lost(observed: Observed, pod: PodView) -> Failure | None:
+    """That the pod is lost, and how one knows; None while its kubelet may still answer for it."""
+    left = _seconds_left(observed, pod)
+    if left is None or left > 0:
+        return None
+    node = observed.unready.get(pod.node)
+    if node is not None and node.seconds + _MOMENT >= LOST_SECONDS:
+        words = f"the node has not been ready for {LOST_SECONDS:.0f} s"
+        words += f" ({node.message})" if node.message else ""
+    else:
+        words = f"the node has not ended the pod {LOST_SECONDS:.0f} s after its grace of {pod.grace_seconds} s"
+    return Failure(
+        class_=DISRUPTED, type=NODE_LOST, message=words, pod=pod.name, node_index=pod.node_index, node=pod.node
+    )
+
+
+def next_loss(observed: Observed) -> float | None:
+    """Seconds until the next pod of the job counts as lost if nothing else is heard; None: none is about to."""
+    waits = [_seconds_left(observed, pod) for pod in (*observed.pods, *observed.predecessors)]
+    return min((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _seconds_left(observed: Observed, pod: PodView) -> float | None:
+    """0 once it is lost; None while there is no sign of it."""
+    if pod.over or not pod.node:
+        return None
+    signs = []
+    node, leaving = observed.unready.get(pod.node), observed.leaving.get(pod.uid)
+    if node is not None:
+        signs.append(LOST_SECONDS - node.seconds)
+    if leaving is not None:
+        signs.append(pod.grace_seconds + LOST_SECONDS - leaving)
+    left = min(signs, default=None)
+    return left if left is None or left > _MOMENT else 0.0

@@ -1,0 +1,90 @@
+"""Which nodes are not ready, and for how long that was seen without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from harness.observing import SITE, pod_manifest
+from harness.timeless import LoopClock
+
+from pet_operator.domain.views import UnreadyNode
+from pet_operator.runtime.cache import Cache
+from pet_operator.runtime.nodes import Nodes
+from pet_operator.runtime.ports import Key
+
+SAYS = "Kubelet stopped posting node status."
+
+
+def node(name: str, ready: str = "True", message: str = "") -> dict[str, Any]:
+    conditions = [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": ready, "message": message}]
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+class Seen:
+    """Nodes that have been watched since the beginning, and what was told of them."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.nodes = Nodes(LoopClock(), self.told.append)
+        self.nodes.since = 0.0
+
+    def seconds(self, name: str = "n") -> float | None:
+        found = self.nodes.of(name)
+        return found.seconds if found else None
+
+
+async def test_how_long_a_node_is_not_ready_is_counted_from_when_it_was_seen() -> None:
+    seen = Seen()
+    seen.nodes.put(node("n"))
+    await asyncio.sleep(100)
+    seen.nodes.put(node("n", "Unknown", SAYS))
+    await asyncio.sleep(7)
+    seen.nodes.put(node("n", "False", "it goes down"))
+    assert seen.nodes.of("n") == UnreadyNode(message="it goes down", seconds=7.0)
+    seen.nodes.put(node("n"))
+    assert (seen.seconds(), seen.told) == (None, ["n", "n"])
+    await asyncio.sleep(7)
+    seen.nodes.put(node("n", "Unknown"))
+    assert seen.seconds() == 0
+
+
+async def test_a_node_that_has_said_nothing_yet_is_not_ready() -> None:
+    seen = Seen()
+    seen.nodes.put({"metadata": {"name": "n"}})
+    assert seen.seconds() == 0
+
+
+async def test_no_time_counts_in_which_nothing_was_seen() -> None:
+    seen = Seen()
+    seen.nodes.put(node("n", "Unknown"))
+    await asyncio.sleep(20)
+    seen.nodes.since = None
+    assert seen.seconds() == 0
+    await asyncio.sleep(120)
+    assert seen.seconds() == 0
+    seen.nodes.replace([node("n", "Unknown")], "9")
+    seen.nodes.since = 140.0
+    await asyncio.sleep(3)
+    assert seen.seconds() == 3
+
+
+async def test_a_list_tells_which_nodes_are_there() -> None:
+    seen = Seen()
+    for name in ("gone", "well", "ill"):
+        seen.nodes.put(node(name, "Unknown"))
+    await asyncio.sleep(5)
+    seen.told.clear()
+    seen.nodes.replace([node("well"), node("ill", "Unknown")], "9")
+    assert [seen.seconds(name) for name in ("gone", "well", "ill")] == [None, None, 5.0]
+    assert sorted(seen.told) == ["gone", "well"]
+
+
+async def test_the_jobs_with_pods_on_a_node_are_looked_at_when_it_changes() -> None:
+    told: list[Key] = []
+    cache = Cache(SITE, LoopClock(), told.append)
+    cache.pods.put(pod_manifest(0))
+    cache.pods.put(pod_manifest(1, name="other"))
+    told.clear()
+    cache.nodes.put(node("node-0", "Unknown"))
+    assert told == [Key("default", "job")]
