@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pet_operator.domain.policy.hang import words
 from pet_operator.domain.status import (
     FAILED,
     FINISHED,
@@ -16,7 +17,8 @@ from pet_operator.domain.status import (
     JobStatus,
 )
 
-ACCEPTED, RUNNING_NOW, RECONCILING, STALLED = "Accepted", "Running", "Reconciling", "Stalled"
+ACCEPTED, RUNNING_NOW, HUNG = "Accepted", "Running", "Hung"
+RECONCILING, STALLED = "Reconciling", "Stalled"
 IS_SUSPENDED, HAS_SUCCEEDED, HAS_FAILED, HAS_FINISHED = "Suspended", "Succeeded", "Failed", "Finished"
 
 
@@ -55,6 +57,7 @@ def _statements(status: JobStatus, acceptance: Acceptance) -> Mapping[str, tuple
     return {
         ACCEPTED: (acceptance.status, acceptance.reason, acceptance.message),
         RUNNING_NOW: running,
+        HUNG: false if status.hang is None else ("True", "NoStep", words(status.hang)),
         **{kind: true if truth else false for kind, truth in truths.items()},
     }
 

@@ -16,6 +16,7 @@ from pet_operator.domain.ends import reason_of
 from pet_operator.domain.numbers import ended
 from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
+from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
 from pet_operator.domain.policy.progress import advance, throttled
@@ -147,5 +148,7 @@ def _decision(
     """With everything in the status that follows from the rest of it, and the next deadline."""
     stated = conditions(status, accept(observed), observed.generation, now)
     status = replace(status, observed_generation=observed.generation, conditions=stated)
+    if status != observed.status:  # the account alone is no news
+        status = replace(status, accounting=accounted(observed, status, now))
     waits = [seconds for seconds in (wait, next_timer(observed, status, now)) if seconds is not None]
     return Decision(status, actions, min(waits, default=None))

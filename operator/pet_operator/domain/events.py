@@ -8,7 +8,8 @@ from pet_operator.domain.decision import Validation
 from pet_operator.domain.ends import describe
 from pet_operator.domain.policy.avoid import words as avoiding
 from pet_operator.domain.policy.backoff import DISRUPTION_WINDOW, DISRUPTIONS_AT_EASE, often_disrupted
-from pet_operator.domain.policy.progress import BINDING_VOLUMES
+from pet_operator.domain.policy.hang import words
+from pet_operator.domain.policy.starting import BINDING_VOLUMES, FIRST_STEP
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, JobStatus
 
 
@@ -23,7 +24,7 @@ class Event:
 
 def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     """What has changed between two statuses. With the first attempt comes what the checks found worth knowing."""
-    return (*_checkpoint_lost(old, new), *_steps(old, new, validation))
+    return (*_checkpoint_lost(old, new), *_hung(old, new), *_steps(old, new, validation))
 
 
 def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
@@ -54,7 +55,13 @@ def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Even
 # What a person has asked for, while the pods end.
 _ASKED_FOR = ("Suspending", "RestartRequested")
 # Waiting that needs nobody.
-_ORDINARY = ("CreatingPods", BINDING_VOLUMES, "AwaitingFirstStep", "Valid")
+_ORDINARY = ("CreatingPods", BINDING_VOLUMES, FIRST_STEP, "Valid")
+
+
+def _hung(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
+    if new.hang is None or new.hang == old.hang:
+        return ()
+    return (Event("Hung", words(new.hang), warning=True),)
 
 
 def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:

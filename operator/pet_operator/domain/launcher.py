@@ -33,6 +33,7 @@ class Numbers:
     losses: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float | None = None
     samples_per_second: float | None = None
+    step_seconds: float | None = None
     eta_seconds: float | None = None
     resumed_from: int | None = None
 
@@ -47,8 +48,12 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
-    """One rank of the launcher's node; no age before its first step."""
+    """One rank of the launcher's node. `iteration` is the last finished one; there is no age before the first step."""
 
+    rank: int | None = None
+    iteration: int = 0
+    section: str = ""
+    collective: int = 0
     last_step_age_seconds: float | None = None
 
 
@@ -62,12 +67,18 @@ class LauncherStatus(Numbers):
     state: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: SavedCheckpoint | None = None
+    accounting: Mapping[str, float] = field(default_factory=dict)  # seconds, since this start of the ranks
     ranks: tuple[RankStatus, ...] = ()
 
     @property
     def stepped(self) -> int:
         """How many ranks of the node have made a step."""
         return sum(rank.last_step_age_seconds is not None for rank in self.ranks)
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long a rank of the node has made no step, of those that have made one."""
+        return max((rank.last_step_age_seconds or 0.0 for rank in self.ranks), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

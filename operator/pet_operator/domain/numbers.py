@@ -77,7 +77,8 @@ def display(progress: Progress) -> Display:
 
 
 def ended(status: JobStatus) -> JobStatus:
-    """Its numbers are the last ones: how far the job came, and nothing that is still expected."""
+    """Its numbers are the last ones: how far the job came, and nothing that is still expected or hangs."""
+    status = replace(status, hang=None)
     if status.progress is None:
         return status
     progress = replace(status.progress, stale=False, eta_seconds=None)

@@ -75,6 +75,53 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Hang:
+    """The ranks that all others wait for, of one pod; a long list is cut. `section` is what they are at, after
+    `iteration`."""
+
+    since: datetime | None = None
+    ranks: tuple[int, ...] = ()
+    pod: str = ""
+    node_index: int | None = None
+    node: str = ""
+    iteration: int | None = None
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class LostSeconds:
+    """Seconds without progress, by cause."""
+
+    queue: int = 0
+    startup: int = 0
+    redo: int = 0
+    stall: int = 0
+    restart: int = 0
+
+
+@dataclass(frozen=True)
+class ToldSeconds:
+    """What the ranks had told of their newest start when seconds were counted last."""
+
+    productive: int = 0
+    redo: int = 0
+    stall: int = 0
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """What became of the time until `counted_until`, when the pods held so many `gpus`. Productive and lost seconds add
+    up to all of it."""
+
+    gpu_seconds: int = 0
+    productive_seconds: int = 0
+    lost_seconds: LostSeconds = LostSeconds()
+    counted_until: datetime | None = None
+    gpus: int = 0
+    told: ToldSeconds = ToldSeconds()
+
+
+@dataclass(frozen=True)
 class AttemptRecord:
     """One attempt, from its decision to its end. `restarts` counts the starts of ranks in place of failed ones."""
 
@@ -138,8 +185,10 @@ class JobStatus:
     progress: Progress | None = None
     display: Display | None = None
     checkpoint: CheckpointStatus | None = None
+    hang: Hang | None = None
     failure: Failure | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    accounting: Accounting | None = None
     conditions: tuple[Condition, ...] = ()
 
     @property

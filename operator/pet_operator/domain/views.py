@@ -15,6 +15,9 @@ from pet_operator.domain.launcher import LauncherReport, LauncherStatus
 
 Manifest = Mapping[str, Any]
 
+STALE_SECONDS = 30.0  # without an answer what a launcher told before is not live any more
+UNHEARD_SECONDS = 15.0  # without a first one it is said
+
 _PLACE = re.compile(r"-(\d+)-(\d+)$")  # attempt and node index, as `names.pod` writes them
 # The kubelet's words for what passes by itself while a container is made.
 _ORDINARY_WAITING = ("", "ContainerCreating", "PodInitializing")
@@ -95,6 +98,11 @@ class TrainerView:
 
     status: LauncherStatus | None
     age: float
+
+    @property
+    def silent(self) -> bool:
+        """Whether it should have answered by now. A launcher takes a few seconds to load what it needs."""
+        return self.age > (UNHEARD_SECONDS if self.status is None else STALE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from pet_operator.domain.codec import decode
 from pet_operator.domain.launcher import LauncherStatus
-from pet_operator.domain.policy.progress import STALE_SECONDS
-from pet_operator.domain.views import PodView
+from pet_operator.domain.views import PodView, TrainerView
 from pet_operator.runtime.cache import Answer, Cache
 from pet_operator.runtime.ports import Clock, Key, TrainerClient
 
 _AT_ONCE = 64
+_SUSPICIOUS_SECONDS = 15.0
 
 
 class Poller:
@@ -58,10 +58,10 @@ class Poller:
         finally:
             self._asking.discard(pod.uid)
         now = self._clock.monotonic()
-        stale = now - known.at > STALE_SECONDS
+        silent = TrainerView(status=known.status, age=now - known.at).silent
         if status is not None:
             self._cache.answers[pod.uid] = Answer(status, now)
-        if stale or (status is not None and _shown(status) != _shown(known.status)):
+        if silent or (status is not None and _shown(status) != _shown(known.status)):
             self._changed(key)
 
     async def _told(self, pod: PodView, port: int) -> LauncherStatus | None:
@@ -81,4 +81,7 @@ def _shown(status: LauncherStatus | None) -> tuple[object, ...]:
     saved = status.checkpoint
     numbers = (status.iteration, status.max_iterations, status.resumed_from, status.losses, status.metrics)
     checkpoint = (saved.file, saved.iteration, saved.verified) if saved is not None else ()
-    return (status.state, status.restarts, status.stepped, *numbers, *checkpoint)
+    starting = tuple((rank.rank, rank.section) for rank in status.ranks if rank.last_step_age_seconds is None)
+    # One that makes no step may hang: its age is news in each round.
+    idle = int(status.idle_seconds) if status.idle_seconds > _SUSPICIOUS_SECONDS else 0
+    return (status.state, status.restarts, status.stepped, starting, idle, *numbers, *checkpoint)

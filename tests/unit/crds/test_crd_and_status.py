@@ -11,7 +11,7 @@ from pet_operator.domain.codec import decode, encode
 from pet_operator.domain.status import JobStatus
 
 # Fields of later parts of the operator.
-NOT_WRITTEN_YET = {"restartRequested", "accounting", "display.queue"}
+NOT_WRITTEN_YET = {"restartRequested", "display.queue"}
 
 
 def example(schema: Schema) -> Any:

@@ -17,15 +17,19 @@ from hypothesis import strategies as st
 from pet_operator.domain.codec import camel, decode, encode, read_time, write_time
 from pet_operator.domain.launcher import LauncherReport, LauncherStatus
 from pet_operator.domain.status import (
+    Accounting,
     AttemptRecord,
     CheckpointStatus,
     Condition,
     Display,
     Failure,
+    Hang,
     JobStatus,
+    LostSeconds,
     Nodes,
     Progress,
     RestartWindow,
+    ToldSeconds,
 )
 
 SCHEMA = jsonschema.Draft202012Validator(closed(STATUS))
@@ -64,7 +68,9 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
     "progress": made_of(Progress, metrics=st.dictionaries(TEXT, TEXT, max_size=3)),
     "display": made_of(Display),
     "checkpoint": made_of(CheckpointStatus),
+    "hang": made_of(Hang, ranks=st.lists(st.integers(0, 9), max_size=3).map(tuple)),
     "failure": made_of(Failure),
+    "accounting": made_of(Accounting, lost_seconds=made_of(LostSeconds), told=made_of(ToldSeconds)),
     "attempts": st.lists(made_of(AttemptRecord), max_size=2).map(tuple),
     "conditions": st.lists(CONDITIONS, max_size=2).map(tuple),
 }

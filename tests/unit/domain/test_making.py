@@ -53,8 +53,13 @@ def test_only_what_is_missing_is_made(present: tuple[int, ...], missing: list[st
 
 def test_once_all_pods_are_there_nothing_more_is_made() -> None:
     decision = decide(begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE), NOON)
+    waiting = "waiting for the first step of 2 ranks"
     assert decision.actions == ()
-    assert stands(decision.status) == ("Starting", "AwaitingFirstStep", "waiting for the first step of 2 ranks")
+    assert stands(decision.status) == (
+        "Starting",
+        "AwaitingFirstStep",
+        f"{waiting}; the container of job-1-0 does not run yet",
+    )
 
 
 def test_a_service_that_is_gone_is_made_again() -> None:

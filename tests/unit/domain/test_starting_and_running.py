@@ -42,6 +42,9 @@ UNSCHEDULABLE = {
 }
 
 
+NO_CONTAINER = "waiting for the first step of 2 ranks; the container of job-1-1 does not run yet"
+
+
 def waiting(kind: str = "containerStatuses", **state: str) -> dict[str, Any]:
     return {"phase": "Pending", kind: [{"name": "trainer", "state": {"waiting": state}}]}
 
@@ -57,9 +60,9 @@ def starting(*there: PodView, **what: Any) -> Observed:
         (UNSCHEDULABLE, "Unschedulable", "job-1-1: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
         (waiting(reason="ErrImagePull", message="no such tag"), "ErrImagePull", "job-1-1: no such tag"),
         (waiting("initContainerStatuses", reason="CrashLoopBackOff"), "CrashLoopBackOff", "job-1-1 cannot start yet"),
-        (waiting(reason="ContainerCreating"), "AwaitingFirstStep", "waiting for the first step of 2 ranks"),
-        (waiting(reason="PodInitializing"), "AwaitingFirstStep", "waiting for the first step of 2 ranks"),
-        ({"phase": "Pending"}, "AwaitingFirstStep", "waiting for the first step of 2 ranks"),
+        (waiting(reason="ContainerCreating"), "AwaitingFirstStep", NO_CONTAINER),
+        (waiting(reason="PodInitializing"), "AwaitingFirstStep", NO_CONTAINER),
+        ({"phase": "Pending"}, "AwaitingFirstStep", NO_CONTAINER),
     ],
 )
 def test_a_pod_that_does_not_start_is_named_with_the_reason_of_whoever_is_at_it(
@@ -244,8 +247,12 @@ def test_ranks_that_were_started_again_in_place_are_counted_once() -> None:
     trainers = told([leading(restarts=2, stepped=False)])
     for seconds in (1, 2):
         decision = decide(replace(view, trainers=trainers), later(seconds))
-        words = "waiting for the first step of 1 rank; started again in place 2 times in this attempt"
-        assert stands(decision.status) == ("Starting", "AwaitingFirstStep", words)
+        words = "waiting for the first step of 1 rank, started again in place 2 times in this attempt"
+        assert stands(decision.status) == (
+            "Starting",
+            "AwaitingFirstStep",
+            f"{words}; rank 0 in job-1-0 is being loaded",
+        )
         assert (decision.status.restarts, decision.status.current.restarts) == (2, 2)
         view = seen(view, decision)
     status = decide(replace(view, trainers=told([leading(11, restarts=3)])), later(9)).status
@@ -254,8 +261,8 @@ def test_ranks_that_were_started_again_in_place_are_counted_once() -> None:
 
 def test_one_restart_in_place_is_once() -> None:
     view = replace(running(), trainers=told([leading(restarts=1, stepped=False)]))
-    words = "waiting for the first step of 1 rank; started again in place once in this attempt"
-    assert decide(view, later(1)).status.message == words
+    words = "waiting for the first step of 1 rank, started again in place once in this attempt; "
+    assert decide(view, later(1)).status.message.startswith(words)
 
 
 def test_the_launchers_of_all_pods_count_one_restart_together() -> None:

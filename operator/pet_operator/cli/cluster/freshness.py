@@ -6,8 +6,8 @@ from datetime import datetime
 
 from pet_operator.domain.codec import decode
 from pet_operator.domain.numbers import staled
-from pet_operator.domain.policy.progress import STALE_SECONDS
 from pet_operator.domain.status import JobStatus, Progress
+from pet_operator.domain.views import STALE_SECONDS
 from pet_operator.runtime.ports import Manifest
 
 # A step may take longer than others, and what it brings is told a poll and a held back write later.

@@ -28,6 +28,7 @@ def begun(observed: Observed, status: JobStatus, now: datetime) -> JobStatus:
         spec_hash=spec.hash,
         restart_requested=requests.restart(observed) or status.restart_requested,
         rank0_pod="",
+        hang=None,
         nodes=Nodes(spec.nodes, 0),
         attempts=(*status.attempts, record)[-KEPT_ATTEMPTS:],
     )

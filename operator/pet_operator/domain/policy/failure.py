@@ -10,9 +10,10 @@ from pet.config.job import PetTrainingJob
 from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import CRASH, DISRUPTED, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED
+from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy.deadline import cannot_start
+from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.policy.lost import lost
 from pet_operator.domain.status import Failure
 from pet_operator.domain.template import trainer_of
@@ -47,6 +48,8 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
         return AttemptEnd(never, settled=True, since=None) if never else None
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _rank(failure, taken))
+    if cause.class_ == HANG:
+        cause = blamed(observed, [failure for failure in failures if failure.class_ == HANG])
     alive = any(not pod.ended for pod in pods)
     ends = [pod.exit.finished_at for pod in pods if pod.exit is not None and pod.exit.finished_at is not None]
     return AttemptEnd(cause, not alive or _order(cause) <= _order_of(DISRUPTED), min(ends, default=None))

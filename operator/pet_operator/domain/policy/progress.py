@@ -9,15 +9,15 @@ from operator import itemgetter
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.numbers import display, newest_checkpoint, staled, step, update
+from pet_operator.domain.policy import starting
+from pet_operator.domain.policy.hang import hang, words
 from pet_operator.domain.policy.restart import began_at, restarted_in_place
 from pet_operator.domain.status import RUNNING, STARTING, JobStatus, Nodes, Progress
-from pet_operator.domain.views import PodView
+from pet_operator.domain.views import STALE_SECONDS, PodView
 
-STALE_SECONDS = 30.0
 WRITE_INTERVAL = timedelta(seconds=10)
-# New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
-BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
-_UNBOUND = "unbound immediate PersistentVolumeClaims"
+# Numbers of a rank 0 that answers are as old as its last step: in so many usual steps there should be another.
+_STEPS = 3
 
 # The launcher's states, as reasons of the phase Running.
 _ACTIVITIES = {"saving": "Saving", "evaluating": "Evaluating", "stopping": "Stopping", "finished": "Finishing"}
@@ -56,7 +56,7 @@ def advance(observed: Observed, now: datetime) -> JobStatus:
     status = replace(status, nodes=Nodes(observed.job.spec.nodes, ready))
     if reading.leader is not None:
         status = _told(status, *reading.leader, now)
-    if _silent(observed, status.rank0_pod):
+    if _silent(observed, status.rank0_pod) or _old(reading):
         status = staled(status)
     return _in_phase(observed, reading, status, now)
 
@@ -79,58 +79,60 @@ def _silent(observed: Observed, rank0_pod: str) -> bool:
     return any(view is not None and view.age > STALE_SECONDS for view in views)
 
 
+def _old(reading: Reading) -> bool:
+    """Whether rank 0 has made no step for long although its launcher answers; while it saves or evaluates, none is
+    due."""
+    ranks = reading.leader[1].ranks if reading.leader is not None else ()
+    ages = [rank.last_step_age_seconds for rank in ranks if rank.rank == 0 and rank.section in ("data", "step")]
+    limit = max(STALE_SECONDS, _STEPS * (_step_seconds(reading) or 0.0))
+    return any(age is not None and age > limit for age in ages)
+
+
 def throttled(old: JobStatus, new: JobStatus, now: datetime) -> tuple[JobStatus, float | None]:
     """The status to write now, and after how many seconds what is held back may be written.
 
-    What a person waits for is written at once, numbers at most once in ten seconds, the first ten after the start.
+    What a person waits for is written at once, numbers and what each rank is at before its first step at most once in
+    ten seconds.
     """
     if new == old or _urgent(old) != _urgent(new):
         return new, None
     if new.phase != RUNNING and replace(new, nodes=old.nodes) == old:
         return old, None  # pods that become ready one by one are no news
-    last = old.progress.observed_at if old.progress else old.current.started_at
-    wait = (last + WRITE_INTERVAL - now).total_seconds() if last is not None else 0.0
-    return (new, None) if wait <= 0 else (old, wait)
+    last = old.accounting.counted_until if old.accounting else None  # the last write
+    wait = last + WRITE_INTERVAL - now if last is not None else timedelta()
+    due = not timedelta() < wait <= WRITE_INTERVAL  # more is a clock that was set back
+    return (new, None) if due else (old, wait.total_seconds())
 
 
 def _urgent(status: JobStatus) -> tuple[object, ...]:
-    words = () if status.phase == RUNNING else (status.reason, status.message)
-    return (status.phase, *words, status.restarts, status.progress is not None and status.progress.stale)
-
-
-def binding_until(status: JobStatus) -> datetime | None:
-    """Until when claims of this attempt may still be without a volume."""
-    began = status.current.started_at
-    return began + BINDING_TIME if began is not None else None
+    words: tuple[str, ...] = (status.reason, status.message)
+    if status.phase == RUNNING:
+        words = ()
+    elif status.reason == starting.FIRST_STEP:
+        words = (status.reason,)
+    stale = status.progress is not None and status.progress.stale
+    return (status.phase, *words, status.restarts, status.hang, stale)
 
 
 def _in_phase(observed: Observed, reading: Reading, status: JobStatus, now: datetime) -> JobStatus:
     """Running is when all ranks have made a step; while launchers cannot be asked, it stays as it is."""
-    for pod in observed.current:
-        if pod.awaited is not None:
-            reason, words = pod.awaited
-            until = binding_until(status)
-            if _UNBOUND in words and until is not None and now < until:
-                reason = BINDING_VOLUMES
-            return _is(status, STARTING, reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet")
-    world_size = observed.job.spec.world_size
-    if not (reading.stepped >= world_size if reading.known else status.phase == RUNNING):
-        ranks = f"{world_size} rank{'s' if world_size > 1 else ''}"
-        again = _again(status.current.restarts)
-        return _is(status, STARTING, "AwaitingFirstStep", f"waiting for the first step of {ranks}{again}")
+    waits = any(pod.awaited is not None for pod in observed.current)
+    stepping = reading.stepped >= observed.job.spec.world_size if reading.known else status.phase == RUNNING
+    if waits or not stepping:
+        reason, message = starting.awaited(observed, status, now)
+        return replace(status, phase=STARTING, reason=reason, message=message, hang=None)
+    if reading.known:
+        status = replace(status, hang=hang(observed, _step_seconds(reading), now))
+    if status.hang is not None:
+        return replace(status, phase=RUNNING, reason="Hung", message=words(status.hang))
     if reading.leader is None or status.progress is None:
         return status
     activity = _ACTIVITIES.get(reading.leader[1].state, "Training")
-    return _is(status, RUNNING, activity, f"iteration {step(status.progress, ' of ')}")
+    return replace(status, phase=RUNNING, reason=activity, message=f"iteration {step(status.progress, ' of ')}")
 
 
-def _again(restarts: int) -> str:
-    times = "once" if restarts == 1 else f"{restarts} times"
-    return f"; started again in place {times} in this attempt" if restarts else ""
-
-
-def _is(status: JobStatus, phase: str, reason: str, message: str) -> JobStatus:
-    return replace(status, phase=phase, reason=reason, message=message)
+def _step_seconds(reading: Reading) -> float | None:
+    return reading.leader[1].step_seconds if reading.leader is not None else None
 
 
 def _told(status: JobStatus, pod: PodView, told: LauncherStatus, now: datetime) -> JobStatus:

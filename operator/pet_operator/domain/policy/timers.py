@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy import deadline, lost, progress, ttl
+from pet_operator.domain.policy import deadline, lost, starting, ttl
 from pet_operator.domain.status import JobStatus
 
 
@@ -15,7 +15,7 @@ def next_timer(observed: Observed, status: JobStatus, now: datetime) -> float | 
     if status.finished:
         times = [ttl.due(status, spec.ttl_seconds_after_finished)]
     else:
-        binding = progress.binding_until(status) if status.reason == progress.BINDING_VOLUMES else None
+        binding = starting.binding_until(status) if status.reason == starting.BINDING_VOLUMES else None
         times = [binding, deadline.active_due(status, spec.deadlines.active_seconds), deadline.startup_due(observed)]
     waits = [(time - now).total_seconds() for time in times if time is not None and time > now]
     waits += [wait for wait in (lost.next_loss(observed),) if wait is not None]

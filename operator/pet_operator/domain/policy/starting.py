@@ -1,0 +1,95 @@
+"""What is awaited while not all ranks have made a step, in words: which pod, which launcher, which rank."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pet_operator.domain.decision import Observed
+from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.status import STARTING, JobStatus
+from pet_operator.domain.views import PodView
+
+FIRST_STEP, UNHEARD = "AwaitingFirstStep", "LauncherUnreachable"
+# New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
+BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
+_UNBOUND = "unbound immediate PersistentVolumeClaims"
+
+# What a rank does before its first step, the one that is behind first.
+_DOING = {
+    "rendezvous": "waits for the other launchers",
+    "restarting": "is started again",
+    "loading": "is being loaded",
+    "init": "is being loaded",
+    "data": "waits for its first batch",
+    "step": "is in its first step",
+}
+_STAGES = list(_DOING)
+
+
+def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, str]:
+    """Reason and message."""
+    for pod in observed.current:
+        if pod.awaited is not None:
+            return _pod(pod, status, now)
+    ranks = observed.job.spec.world_size
+    again = _again(status.current.restarts)
+    words = f"waiting for the first step of {ranks} rank{'s' if ranks > 1 else ''}{again}"
+    for pod in observed.current:
+        if not pod.running and not pod.over:
+            return FIRST_STEP, f"{words}; the container of {pod.name} does not run yet"
+    views = [(pod, observed.trainers.get(pod.uid)) for pod in observed.current if pod.running]
+    for pod, view in views:
+        if view is not None and view.silent:
+            return UNHEARD, f"the launcher in {pod.name} does not answer {_remedy(observed, pod)}"
+    unheard = any(view is None or view.status is None for _, view in views)
+    if unheard and status.phase == STARTING and status.reason in (FIRST_STEP, UNHEARD):
+        return status.reason, status.message  # nothing new is known, least of all to an operator that has just begun
+    behind = _behind(observed)
+    return FIRST_STEP, f"{words}; {behind}" if behind else words
+
+
+def binding_until(status: JobStatus) -> datetime | None:
+    """Until when claims of this attempt may still be without a volume."""
+    began = status.current.started_at
+    return began + BINDING_TIME if began is not None else None
+
+
+def _pod(pod: PodView, status: JobStatus, now: datetime) -> tuple[str, str]:
+    reason, words = pod.awaited or ("", "")
+    until = binding_until(status)
+    if _UNBOUND in words and until is not None and now < until:
+        reason = BINDING_VOLUMES
+    return reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet"
+
+
+def _remedy(observed: Observed, pod: PodView) -> str:
+    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    why = "a NetworkPolicy may keep the operator from it, or its image has no Pet launcher"
+    return f"at {host}:{observed.job.spec.metrics.port}; {why}"
+
+
+def _behind(observed: Observed) -> str:
+    """Of the ranks without a step the one that is behind; empty where no launcher tells."""
+    views = [(pod, observed.trainers[pod.uid].status) for pod in observed.current if pod.uid in observed.trainers]
+    ranks = observed.job.spec.ranks_per_node
+    waiting = [(*each, pod.name) for pod, told in views if told is not None for each in _without_step(told, ranks)]
+    if not waiting:
+        return ""
+    doing, rank, pod_name = min(waiting)
+    who = f"rank {rank} in {pod_name}" if rank >= 0 else f"a rank in {pod_name}"
+    return f"{who} {_DOING[_STAGES[doing]]}"
+
+
+def _without_step(told: LauncherStatus, ranks: int) -> list[tuple[int, int]]:
+    """The stage and the number of each rank of a node that has made none; of one that has not told its number, -1."""
+    waiting = [(rank.section, rank.rank) for rank in told.ranks if rank.last_step_age_seconds is None]
+    silent = [(told.state, None)] if len(told.ranks) < ranks else []
+    return [
+        (_STAGES.index(stage) if stage in _STAGES else _STAGES.index("loading"), -1 if rank is None else rank)
+        for stage, rank in (*waiting, *silent)
+    ]
+
+
+def _again(restarts: int) -> str:
+    times = "once" if restarts == 1 else f"{restarts} times"
+    return f", started again in place {times} in this attempt" if restarts else ""
