@@ -141,9 +141,13 @@ def ended(
     return replace(pod_view(pod_manifest(node_index, attempt=attempt, status=status)), **changes)
 
 
-def answer(age: float = 0.0, *, ranks: int = 1, stepped: bool = True, **fields: Any) -> TrainerView:
-    """What a launcher tells that does not hold rank 0; `leading` makes one that does."""
-    each = [{"rank": rank, "lastStepAgeSeconds": 0.1 if stepped else None} for rank in range(ranks)]
+def answer(
+    age: float = 0.0, *, ranks: int = 1, stepped: bool = True, idle: float = 0.1, section: str = "step", **fields: Any
+) -> TrainerView:
+    """What a launcher tells that does not hold rank 0; `leading` makes one that does. `idle`: since its ranks' last
+    step, in seconds."""
+    last = {"section": section, "lastStepAgeSeconds": idle if stepped else None}
+    each = [{"rank": rank, **last} for rank in range(ranks)]
     plain = {"schema": 1, "uid": UID, "attempt": 1, "restarts": 0, "state": "training", "iteration": None}
     return TrainerView(status=decode(LauncherStatus, plain | {"ranks": each} | fields), age=age)
 

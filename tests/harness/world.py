@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,8 @@ class World:
         self._restarts = 0  # in place, of the launchers that run
         self._cut: dict[str, bool] = {}  # nodes that were ever cut off, and whether they are
         self._asked_to_go: dict[str, float] = {}  # when, by the pod's uid
+        self._idle = 0.1  # since the ranks' last step, in seconds
+        self._passed = 0.0  # seconds of the job, by its account
         self._addresses = 0
         submit(self.api, **spec)
         self.api.told = self._happened
@@ -108,6 +111,11 @@ class World:
     async def step(self, iterations: int) -> None:
         """The ranks get further."""
         self.iteration = min(MAX_ITERATIONS, self.iteration + iterations)
+        self._idle = 0.1
+
+    async def hang(self) -> None:
+        """The ranks make no step any more."""
+        self._idle = 100.0
 
     async def restart_in_place(self) -> None:
         """The ranks are started again by their launchers."""
@@ -263,7 +271,9 @@ class World:
             "maxIterations": MAX_ITERATIONS if leads else None,
             "losses": {"total": 1 / (1 + self.iteration)} if leads else None,
             "checkpoint": saved | {"ageSeconds": 1.0} if saved and leads else None,
-            "ranks": [{"lastStepAgeSeconds": 0.1 if self.iteration else None}] * 2,
+            "stepSeconds": 0.1 if leads else None,
+            "accounting": {"productiveSeconds": self.iteration / 10, "redoSeconds": 1.0} if leads else None,
+            "ranks": [{"section": "step", "lastStepAgeSeconds": self._idle if self.iteration else None}] * 2,
         }
 
     def _happened(self, type_: str, kind: Kind, manifest: Object) -> None:
@@ -283,6 +293,18 @@ class World:
         asked = old.phase == "Failed" and new.restart_requested != old.restart_requested
         same = (new.phase, new.reason, new.attempt) == (old.phase, old.reason, old.attempt)
         assert same or asked or not old.finished, "what was over is not"
+        self._judge_account(old, new)
+
+    def _judge_account(self, old: JobStatus, new: JobStatus) -> None:
+        if old.accounting is None or new.accounting is None:
+            return
+        since, until = old.accounting.counted_until, new.accounting.counted_until
+        assert since is not None
+        assert until is not None
+        if old.phase not in ("Suspended", "Succeeded", "Failed"):
+            self._passed += (until - since).total_seconds()
+        lost = asdict(new.accounting.lost_seconds).values()
+        assert new.accounting.productive_seconds + sum(lost) == self._passed, "seconds were lost, or counted twice"
 
     def _judge_pod(self, pod: Object) -> None:
         name, attempt = pod["metadata"]["name"], pod["metadata"]["labels"][LABEL_ATTEMPT]

@@ -213,6 +213,28 @@ def test_numbers_that_are_no_longer_fed_say_so_at_once() -> None:
     assert stands(old) == ("Running", "Training", "iteration 10 of 200")
 
 
+@pytest.mark.parametrize(
+    ("idle", "section", "usual", "stale"),
+    [
+        (29.0, "step", 0.2, False),
+        (31.0, "step", 0.2, True),
+        (31.0, "data", None, True),
+        (31.0, "step", 20.0, False),
+        (61.0, "step", 20.0, True),
+        (300.0, "save", 0.2, False),
+        (300.0, "eval", 0.2, False),
+    ],
+)
+def test_numbers_of_a_rank_0_that_makes_no_step_are_stale_although_its_launcher_answers(
+    idle: float, section: str, usual: float | None, stale: bool
+) -> None:
+    """In a save or an evaluation no step is due."""
+    still = told([leading(idle=idle, section=section, stepSeconds=usual)])
+    status = decide(replace(running(), trainers=still), later(40)).status
+    assert status.progress is not None
+    assert status.progress.stale == stale
+
+
 def test_numbers_that_are_fed_again_lose_the_mark() -> None:
     view = running()
     old = seen(view, decide(replace(view, trainers=told([leading(age=31.0)])), later(31)))
@@ -251,7 +273,7 @@ def test_ranks_that_were_started_again_in_place_are_counted_once() -> None:
         assert stands(decision.status) == (
             "Starting",
             "AwaitingFirstStep",
-            f"{words}; rank 0 in job-1-0 is being loaded",
+            f"{words}; rank 0 in job-1-0 is in its first step",
         )
         assert (decision.status.restarts, decision.status.current.restarts) == (2, 2)
         view = seen(view, decision)

@@ -23,6 +23,7 @@ WORKLOAD = st.one_of(
     st.tuples(st.just("start"), WHICH),
     st.just(("start_all",)),
     st.tuples(st.just("step"), st.integers(1, 200)),
+    st.just(("hang",)),
     st.just(("restart_in_place",)),
     st.tuples(st.just("end"), WHICH, CODES, st.booleans()),
     st.just(("finish",)),

@@ -181,14 +181,38 @@ async def test_a_launcher_that_answers_again_is_news_even_if_it_says_the_same() 
     assert bench.told == [KEY, KEY]
 
 
-async def test_a_launcher_that_never_answers_becomes_too_old_as_well() -> None:
+async def test_a_launcher_that_never_answers_is_news_sooner() -> None:
     bench = Bench()
     await bench.begin()
     bench.launchers.answers.clear()
     await bench.poller.round()
-    await asyncio.sleep(31)
+    await asyncio.sleep(15)
+    await bench.poller.round()
+    assert bench.told == []
+    await asyncio.sleep(1)
     await bench.poller.round()
     assert (bench.known(), bench.told) == (Answer(None, 0.0), [KEY])
+
+
+async def test_a_rank_that_makes_no_step_is_news_in_each_round_once_it_may_hang() -> None:
+    bench = Bench()
+    await bench.begin()
+    for age in (0.5, 9.0, 14.0, 19.0, 24.0):
+        still = [{"rank": rank, "section": "data", "lastStepAgeSeconds": age} for rank in range(2)]
+        bench.launchers.answers["10.0.0.0"]["ranks"] = still
+        await bench.poller.round()
+    assert len(bench.told) == 3
+
+
+async def test_what_a_rank_is_at_is_news_before_its_first_step_and_not_after() -> None:
+    bench = Bench()
+    await bench.begin()
+    for age, times in ((None, 3), (0.1, 4)):
+        for section in ("init", "data", "step"):
+            ranks = [{"rank": 0, "section": section, "lastStepAgeSeconds": age}]
+            bench.launchers.answers["10.0.0.0"]["ranks"] = ranks
+            await bench.poller.round()
+        assert len(bench.told) == times
 
 
 async def test_junk_is_an_answer_that_tells_nothing() -> None:

@@ -68,7 +68,7 @@ def _span(observed: Observed, since: datetime, now: datetime, rests: bool) -> _S
     """The time of a job that comes to rest ends with its last pod."""
     pods, passed = observed.current, _after(since, now)
     whole = _Span(since, passed, passed, passed)
-    ended = whole.after(_last([pod.exit.finished_at if pod.over and pod.exit else None for pod in pods]))
+    ended = whole.after(_last([pod.exit.finished_at if pod.exit else None for pod in pods]))
     made = observed.status.phase != PENDING or len(pods) == observed.job.spec.nodes
     placed = whole.after(_last([pod.scheduled_at for pod in pods])) if made and pods else passed
     return _Span(since, ended if rests else passed, min(placed, ended), ended)

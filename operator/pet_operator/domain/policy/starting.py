@@ -35,7 +35,7 @@ def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, 
     again = _again(status.current.restarts)
     words = f"waiting for the first step of {ranks} rank{'s' if ranks > 1 else ''}{again}"
     for pod in observed.current:
-        if not pod.running and not pod.over:
+        if not pod.running and not pod.ended:
             return FIRST_STEP, f"{words}; the container of {pod.name} does not run yet"
     views = [(pod, observed.trainers.get(pod.uid)) for pod in observed.current if pod.running]
     for pod, view in views:
