@@ -15,7 +15,7 @@ from pet_operator.adapters.kopf_shell import watch_jobs
 from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.adapters.trainer_http import TrainerHttp
-from pet_operator.domain.constants import JOB, LABEL_MANAGED_BY, MANAGED_BY, NODE, POD, SERVICE
+from pet_operator.domain.constants import CLAIM, JOB, LABEL_MANAGED_BY, MANAGED_BY, NODE, POD, SERVICE
 from pet_operator.domain.decision import Site
 from pet_operator.kube.credentials import Credentials, load_credentials
 from pet_operator.kube.gateway import KubeGateway
@@ -76,6 +76,7 @@ class Operator:
         self._reflectors = (
             Reflector(gateway, POD, _OURS, self._cache.pods, clock),
             Reflector(gateway, SERVICE, _OURS, self._cache.services, clock),
+            Reflector(gateway, CLAIM, "", self._cache.claims, clock),  # users make those that jobs name
             *((Reflector(gateway, NODE, "", self._cache.nodes, clock),) if settings.watch_nodes else ()),
         )
         self._listed = asyncio.Event()  # all jobs, once
@@ -181,5 +182,5 @@ class Operator:
 
     def _unready(self) -> str:
         if not self._synced():
-            return "jobs, pods and Services are not all listed yet"
+            return "jobs, pods, Services and claims are not all listed yet"
         return ""

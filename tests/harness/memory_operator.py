@@ -11,7 +11,7 @@ from harness.memory_api import MemoryApi, Object
 from harness.observing import SITE
 from harness.timeless import LoopClock
 from pet_operator.domain.codec import decode
-from pet_operator.domain.constants import JOB, NODE, POD, SERVICE, Kind
+from pet_operator.domain.constants import CLAIM, JOB, NODE, POD, SERVICE, Kind
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.controller import Controller
@@ -99,7 +99,7 @@ class MemoryOperator:
 
     def _stores(self) -> Mapping[Kind, Any]:
         cache = self.cache
-        return {JOB: cache.jobs, POD: cache.pods, SERVICE: cache.services, NODE: cache.nodes}
+        return {JOB: cache.jobs, POD: cache.pods, SERVICE: cache.services, CLAIM: cache.claims, NODE: cache.nodes}
 
     def _seen(self, plural: str, manifest: Manifest) -> None:
         kind = {POD.plural: POD, SERVICE.plural: SERVICE}[plural]

@@ -19,6 +19,7 @@ from pet_operator.domain.decision import Decision, Observed, Site, Validation
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.status import Condition, JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, pod_view
+from pet_operator.domain.volumes import ClaimView
 
 UID = "uid-of-job"
 SCRIPT = "tools/tasks/cls/train_net.py"
@@ -108,6 +109,11 @@ def pod(node_index: int = 0, phase: str = "Running", *, attempt: int = 1, **chan
 def pods(count: int, phase: str = "Running", **changes: Any) -> tuple[PodView, ...]:
     """All pods of an attempt, alike."""
     return tuple(pod(index, phase, **changes) for index in range(count))
+
+
+def claims(name: str = "mine", modes: str = "ReadWriteMany", **changes: Any) -> dict[str, ClaimView]:
+    """One claim, as a job sees it."""
+    return {name: ClaimView(name=name, access_modes=tuple(modes.split()), **changes)}
 
 
 def report(code: int = 1, **fields: Any) -> dict[str, Any]:

@@ -14,12 +14,23 @@ from harness.memory_operator import KEY, MemoryOperator, submit
 from harness.observing import report
 from harness.timeless import LoopClock
 from pet_operator.domain.codec import decode, read_time, write_time
-from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, LABEL_NODE_INDEX, NODE, POD, RESTART_REQUESTED, Kind
+from pet_operator.domain.constants import (
+    CLAIM,
+    JOB,
+    LABEL_ATTEMPT,
+    LABEL_NODE_INDEX,
+    NODE,
+    POD,
+    RESTART_REQUESTED,
+    TAKE_OVER,
+    Kind,
+)
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.poller import Poller
 from pet_operator.runtime.ports import Key, Listing, Manifest
 
 MAX_ITERATIONS = 1000
+RIVAL, SHARED = "rival", "ckpts"
 
 
 class Death(BaseException):
@@ -27,7 +38,8 @@ class Death(BaseException):
 
 
 class World:
-    """One job. The methods are what may happen; each leaves the operator time to react, if it has heard of it."""
+    """One job, and another one that may want its checkpoint folder, of some other controller. The methods are what may
+    happen; each leaves the operator time to react, if it has heard of it."""
 
     def __init__(self, **spec: Any) -> None:
         self.api = MemoryApi()
@@ -38,12 +50,14 @@ class World:
         self._status = JobStatus()
         self._made: set[str] = set()
         self._lost: set[str] = set()  # names of pods that somebody else has removed
+        self._faults: list[str] = []
         self._restarts = 0  # in place, of the launchers that run
         self._cut: dict[str, bool] = {}  # nodes that were ever cut off, and whether they are
         self._asked_to_go: dict[str, float] = {}  # when, by the pod's uid
         self._idle = 0.1  # since the ranks' last step, in seconds
         self._passed = 0.0  # seconds of the job, by its account
         self._addresses = 0
+        self._rival = "uid-of-nobody"
         submit(self.api, **spec)
         self.api.told = self._happened
         self._found()
@@ -61,7 +75,8 @@ class World:
         await self.react()
 
     async def react(self, seconds: float = 0.0) -> None:
-        """Let the operator work; if it dies, another begins."""
+        """Let the operator work; if it dies, another begins. Raises AssertionError if it did what it must not: at the
+        moment itself the operator would take that for an answer of the API server."""
         try:
             await self.operator.work(seconds)
         except BaseExceptionGroup as group:
@@ -69,6 +84,7 @@ class World:
                 raise
             self.deaths += 1
             await self.succeed()
+        assert self._faults == []
 
     async def succeed(self) -> None:
         """Another operator takes over."""
@@ -164,17 +180,34 @@ class World:
 
     async def suspend(self, wanted: bool) -> None:
         """A person suspends the job, or has it go on."""
-        for job in self.api.all(JOB):
-            if job["spec"].get("suspend", False) != wanted:
-                generation = job["metadata"]["generation"] + 1
-                metadata = job["metadata"] | {"generation": generation}
-                self.api.put(JOB, job | {"metadata": metadata, "spec": job["spec"] | {"suspend": wanted}})
+        job = self._job()
+        if job["spec"].get("suspend", False) != wanted:
+            generation = job["metadata"]["generation"] + 1
+            metadata = job["metadata"] | {"generation": generation}
+            self.api.put(JOB, job | {"metadata": metadata, "spec": job["spec"] | {"suspend": wanted}})
 
     async def request(self) -> None:
         """A person asks for a restart."""
-        for job in self.api.all(JOB):
-            annotations = {RESTART_REQUESTED: write_time(self._clock.now())}
-            self.api.put(JOB, job | {"metadata": job["metadata"] | {"annotations": annotations}})
+        self._annotate(RESTART_REQUESTED, write_time(self._clock.now()))
+
+    async def take_over(self) -> None:
+        """A person wants the job to go on in the folder of the other one, whether that is still there or not."""
+        self._annotate(TAKE_OVER, self._rival)
+
+    async def rival(self, there: bool) -> None:
+        """A person makes an older job that writes to the same folder, or deletes it."""
+        if there:
+            spec = {"managedBy": "example.com/other", "checkpoint": {"volume": {"claimName": SHARED}, "path": "job"}}
+            self._rival = submit(self.api, RIVAL, **spec)["metadata"]["uid"]
+        else:
+            self.api.drop(JOB, RIVAL)
+
+    async def claim(self, there: bool) -> None:
+        """A person makes the claim that the job may name, or deletes it."""
+        if there:
+            self.api.put(CLAIM, {"metadata": {"name": SHARED}, "spec": {"accessModes": ["ReadWriteMany"]}})
+        else:
+            self.api.drop(CLAIM, SHARED)
 
     async def kubelet(self) -> None:
         """What was to be deleted has ended, and goes."""
@@ -208,7 +241,7 @@ class World:
 
     def is_wanted(self) -> bool:
         """Whether the newest attempt is one that nobody asked to end."""
-        (job,) = self.api.all(JOB)
+        job = self._job()
         annotations = job["metadata"].get("annotations", {})
         requested = read_time(annotations.get(RESTART_REQUESTED))
         done, deadline = self._status.restart_requested, job["spec"].get("deadlines", {}).get("activeSeconds")
@@ -221,6 +254,31 @@ class World:
         asked = self._asked_to_go.get(pod["metadata"]["uid"], self._clock.monotonic())
         grace = pod["metadata"].get("deletionGracePeriodSeconds", 0)
         return pod["spec"].get("nodeName") in self._cut or self._clock.monotonic() - asked >= grace + 30
+
+    def demand(self, holds: bool, fault: str) -> None:
+        """What must hold at this moment."""
+        if not holds:
+            self._faults.append(fault)
+
+    def has_to_wait(self) -> bool:
+        """Whether the job may not begin, not again either."""
+        if self._job()["spec"]["checkpoint"].get("volume", {}).get("claimName") != SHARED:
+            return False
+        rival = RIVAL in self._names(JOB)
+        asks = self._job()["metadata"].get("annotations", {}).get(TAKE_OVER, "")
+        first = self._status.attempt == 0
+        return not self._names(CLAIM) or (rival and (first or asks == self._rival))
+
+    def _job(self) -> Object:
+        return next(job for job in self.api.all(JOB) if job["metadata"]["name"] == KEY.name)
+
+    def _names(self, kind: Kind) -> list[str]:
+        return [each["metadata"]["name"] for each in self.api.all(kind)]
+
+    def _annotate(self, name: str, value: str) -> None:
+        job = self._job()
+        annotations = job["metadata"].get("annotations", {}) | {name: value}
+        self.api.put(JOB, job | {"metadata": job["metadata"] | {"annotations": annotations}})
 
     def _pick(self, which: int, *phases: str) -> Object | None:
         pods = [each for each in self.api.all(POD) if "deletionTimestamp" not in each["metadata"]]
@@ -279,7 +337,7 @@ class World:
     def _happened(self, type_: str, kind: Kind, manifest: Object) -> None:
         """Everything that is written, by whomever: it becomes news, and must be right."""
         self._news.append((type_, kind, manifest))
-        if kind is JOB:
+        if kind is JOB and manifest["metadata"]["name"] == KEY.name:
             self._judge_status(decode(JobStatus, manifest.get("status")))
         if kind is POD and "deletionTimestamp" in manifest["metadata"]:
             self._asked_to_go.setdefault(manifest["metadata"]["uid"], self._clock.monotonic())
@@ -287,12 +345,17 @@ class World:
             self._judge_pod(manifest)
 
     def _judge_status(self, new: JobStatus) -> None:
+        had_to_wait = self.has_to_wait()
         old, self._status = self._status, new
-        assert new.attempt in (old.attempt, old.attempt + 1), "an attempt was skipped, or went back"
-        assert new.restarts >= old.restarts, "restarts went back"
-        asked = old.phase == "Failed" and new.restart_requested != old.restart_requested
+        self.demand(new.attempt in (old.attempt, old.attempt + 1), "an attempt was skipped, or went back")
+        self.demand(new.restarts >= old.restarts, "restarts went back")
+        asked = old.phase == "Failed" and self._is_asked(new, old)
         same = (new.phase, new.reason, new.attempt) == (old.phase, old.reason, old.attempt)
-        assert same or asked or not old.finished, "what was over is not"
+        self.demand(same or asked or not old.finished, "what was over is not")
+        begins = new.attempt > old.attempt and (old.attempt == 0 or old.current.ended_at is not None)
+        # What the operator has not heard of yet it cannot know.
+        heard = not any(kind is CLAIM or manifest["metadata"]["name"] == RIVAL for _, kind, manifest in self._news)
+        self.demand(not (begins and heard and had_to_wait), "a job began without what it needs")
         self._judge_account(old, new)
 
     def _judge_account(self, old: JobStatus, new: JobStatus) -> None:
@@ -303,18 +366,28 @@ class World:
         assert until is not None
         if old.phase not in ("Suspended", "Succeeded", "Failed"):
             self._passed += (until - since).total_seconds()
-        lost = asdict(new.accounting.lost_seconds).values()
-        assert new.accounting.productive_seconds + sum(lost) == self._passed, "seconds were lost, or counted twice"
+        counted = new.accounting.productive_seconds + sum(asdict(new.accounting.lost_seconds).values())
+        self.demand(counted == self._passed, "seconds were lost, or counted twice")
+
+    def _is_asked(self, new: JobStatus, old: JobStatus) -> bool:
+        """Whether the job goes on by a request to restart: one that is met now, or will be once it may begin."""
+        asked = read_time(self._job()["metadata"].get("annotations", {}).get(RESTART_REQUESTED))
+        done = old.restart_requested
+        return new.restart_requested != done or (asked is not None and (done is None or asked > done))
 
     def _judge_pod(self, pod: Object) -> None:
         name, attempt = pod["metadata"]["name"], pod["metadata"]["labels"][LABEL_ATTEMPT]
-        assert attempt == str(self._status.attempt), "a pod of another attempt than is written"
-        assert not self._status.finished, "a pod of a job that has finished"
-        assert name not in self._made - self._lost, "a pod was made twice"
+        self.demand(attempt == str(self._status.attempt), "a pod of another attempt than is written")
+        self.demand(not self._status.finished, "a pod of a job that has finished")
+        self.demand(name not in self._made - self._lost, "a pod was made twice")
         self._made.add(name)
+        uid = next(e["value"] for e in pod["spec"]["containers"][0]["env"] if e["name"] == "PETJOB_TAKEOVER_UID")
+        self.demand(
+            uid not in [job["metadata"]["uid"] for job in self.api.all(JOB)], "the folder of a job that is there"
+        )
         for other in self.api.all(POD):
             over = other.get("status", {}).get("phase") in ("Succeeded", "Failed")
-            assert over or other["metadata"]["labels"][LABEL_ATTEMPT] == attempt, "pods of two attempts at once"
+            self.demand(over or other["metadata"]["labels"][LABEL_ATTEMPT] == attempt, "pods of two attempts at once")
         self._restarts = 0
 
 
@@ -339,7 +412,8 @@ class Mortal:
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         """As the API server does; a healthy operator never makes a pod that is there."""
         names = [pod["metadata"]["name"] for pod in self._world.api.all(POD)]
-        assert kind is not POD or self._world.deaths or manifest["metadata"]["name"] not in names
+        name = manifest["metadata"]["name"]
+        self._world.demand(bool(kind is not POD or self._world.deaths or name not in names), f"{name} is there")
         return await self._write(lambda: self._world.api.create(kind, manifest))
 
     async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
@@ -350,13 +424,13 @@ class Mortal:
                 status = self._world.job()
                 former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < status.attempt
                 asked = not self._world.is_wanted()
-                assert former or status.finished or asked, f"{key.name} was healthy"
-                assert grace is None or self._world.may_be_lost(pod), f"{key.name} was not lost"
+                self._world.demand(former or status.finished or asked, f"{key.name} was healthy")
+                self._world.demand(grace is None or self._world.may_be_lost(pod), f"{key.name} was not lost")
         return await self._write(lambda: self._world.api.delete(kind, key, uid=uid, grace=grace))
 
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
         """As the API server does."""
-        assert key == KEY
+        self._world.demand(key == KEY, f"{key} is another controller's")
         return await self._write(
             lambda: self._world.api.apply_status(key, status, uid=uid, resource_version=resource_version)
         )

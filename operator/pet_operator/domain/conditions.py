@@ -17,31 +17,34 @@ from pet_operator.domain.status import (
     JobStatus,
 )
 
-ACCEPTED, RUNNING_NOW, HUNG = "Accepted", "Running", "Hung"
+ACCEPTED, RUNNING_NOW, HUNG, CHECKPOINT_HEALTHY = "Accepted", "Running", "Hung", "CheckpointHealthy"
 RECONCILING, STALLED = "Reconciling", "Stalled"
 IS_SUSPENDED, HAS_SUCCEEDED, HAS_FAILED, HAS_FINISHED = "Suspended", "Succeeded", "Failed", "Finished"
 
 
 @dataclass(frozen=True)
-class Acceptance:
-    """Whether the job may have pods: True, False, or Unknown before it was checked."""
+class Statement:
+    """What a condition says: True, False or Unknown, why in one word, and in a sentence."""
 
     status: str
     reason: str
     message: str = ""
 
 
-def conditions(status: JobStatus, acceptance: Acceptance, generation: int, now: datetime) -> tuple[Condition, ...]:
-    """All conditions of a job whose other fields are those of `status`; the ones that it carries tell since when."""
+def conditions(
+    status: JobStatus, acceptance: Statement, health: Statement, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """All conditions of a job whose other fields are those of `status`; the ones that it carries tell since when.
+    `acceptance`: whether the job may have pods, `health`: that of its checkpoints."""
     previous = {condition.type: condition for condition in status.conditions}
     return tuple(
         _condition(kind, statement, previous.get(kind), generation, now)
-        for kind, statement in _statements(status, acceptance).items()
+        for kind, statement in _statements(status, acceptance, health).items()
     )
 
 
-def _statements(status: JobStatus, acceptance: Acceptance) -> Mapping[str, tuple[str, str, str]]:
-    """Type → status, reason, message. `Reconciling` and `Stalled` are kstatus's: it waits while the first is True and
+def _statements(status: JobStatus, acceptance: Statement, health: Statement) -> Mapping[str, Statement]:
+    """By type. `Reconciling` and `Stalled` are kstatus's: it waits while the first is True and
     gives up at the second. What is not true says the phase instead, and no message that changes with every step."""
     stalled = status.phase == FAILED
     truths = {
@@ -52,20 +55,20 @@ def _statements(status: JobStatus, acceptance: Acceptance) -> Mapping[str, tuple
         RECONCILING: status.phase not in (RUNNING, SUSPENDED, *FINISHED),
         STALLED: stalled,
     }
-    running = ("True", "AllRanksStep", "") if status.phase == RUNNING else ("False", status.phase or "Unknown", "")
-    true, false = ("True", status.reason or "Unknown", status.message), ("False", status.phase or "Unknown", "")
+    true = Statement("True", status.reason or "Unknown", status.message)
+    false = Statement("False", status.phase or "Unknown")
     return {
-        ACCEPTED: (acceptance.status, acceptance.reason, acceptance.message),
-        RUNNING_NOW: running,
-        HUNG: false if status.hang is None else ("True", "NoStep", words(status.hang)),
+        ACCEPTED: acceptance,
+        RUNNING_NOW: Statement("True", "AllRanksStep") if status.phase == RUNNING else false,
+        HUNG: false if status.hang is None else Statement("True", "NoStep", words(status.hang)),
+        CHECKPOINT_HEALTHY: health,
         **{kind: true if truth else false for kind, truth in truths.items()},
     }
 
 
 def _condition(
-    kind: str, statement: tuple[str, str, str], previous: Condition | None, generation: int, now: datetime
+    kind: str, statement: Statement, previous: Condition | None, generation: int, now: datetime
 ) -> Condition:
-    value, reason, message = statement
-    same = previous is not None and previous.status == value
+    same = previous is not None and previous.status == statement.status
     since = previous.last_transition_time if same and previous is not None else now
-    return Condition(kind, value, reason, message, generation, since)
+    return Condition(kind, statement.status, statement.reason, statement.message, generation, since)

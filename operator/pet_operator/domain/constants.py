@@ -14,6 +14,7 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_NODE_INDEX = f"{GROUP}/node-index"
 LABEL_TYPE = f"{GROUP}/type"
 RESTART_REQUESTED = f"{GROUP}/restart-requested"  # an annotation: when
+TAKE_OVER = f"{GROUP}/take-over"  # an annotation: the uid of the job whose folder this is
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 

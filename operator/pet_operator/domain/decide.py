@@ -14,11 +14,12 @@ from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
 from pet_operator.domain.ends import reason_of
 from pet_operator.domain.numbers import ended
-from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart
+from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart, takeover
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
+from pet_operator.domain.policy.health import health
 from pet_operator.domain.policy.progress import advance, throttled
 from pet_operator.domain.policy.stop import SUSPEND, SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
 from pet_operator.domain.policy.success import succeeded, success
@@ -128,7 +129,11 @@ def _make(observed: Observed, now: datetime) -> Decision:
         status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
     script, attempt = observed.validation.script, status.attempt
     left, avoided = restart.restarts_left(status, job.spec.restart), avoid.avoided(status)
-    pods = (manifests.pod(job, observed.site, script, attempt, index, left, avoided) for index in missing)
+    saved, uid = status.checkpoint is not None, takeover.granted(observed)
+    pods = (
+        manifests.pod(job, observed.site, script, attempt, index, left, avoided, saved=saved, takeover_uid=uid)
+        for index in missing
+    )
     return _decision(observed, status, now, (*_service(observed), *manifests.shared(job, script), *pods))
 
 
@@ -146,7 +151,7 @@ def _decision(
     wait: float | None = None,
 ) -> Decision:
     """With everything in the status that follows from the rest of it, and the next deadline."""
-    stated = conditions(status, accept(observed), observed.generation, now)
+    stated = conditions(status, accept(observed), health(observed, status), observed.generation, now)
     status = replace(status, observed_generation=observed.generation, conditions=stated)
     if status != observed.status:  # the account alone is no news
         status = replace(status, accounting=accounted(observed, status, now))

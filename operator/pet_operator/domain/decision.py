@@ -11,6 +11,7 @@ from pet.config.job import PetTrainingJob
 from pet_operator.domain.constants import Kind
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode
+from pet_operator.domain.volumes import ClaimView, FolderUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Refusal:
 class Observed:
     """One job and what belongs to it, as the caches have it at one moment.
 
+    `claims` are those that the job names or has made for it, by name; `rivals` the other jobs that write to its
+    checkpoint folder; `holder` what is there of the job whose folder it wants to take over, empty if nothing is.
     `unready` are nodes by name, as far as nodes are watched; `leaving` tells for how many seconds pods, by uid, have
     been seen terminating without a gap. `refused` is how the newest attempt at making this job's objects went, None if
     they could be made.
@@ -59,6 +62,9 @@ class Observed:
     pods: tuple[PodView, ...] = ()  # of all attempts
     predecessors: tuple[PodView, ...] = ()  # of a deleted job with the same name
     service: ServiceView | None = None
+    claims: Mapping[str, ClaimView] = field(default_factory=dict)
+    rivals: tuple[FolderUse, ...] = ()
+    holder: str = ""
     trainers: Mapping[str, TrainerView] = field(default_factory=dict)  # pod's uid → answer; absent: unknown
     unready: Mapping[str, UnreadyNode] = field(default_factory=dict)
     leaving: Mapping[str, float] = field(default_factory=dict)

@@ -17,8 +17,18 @@ TERMINATION_LOG = "/dev/termination-log"  # where Kubernetes looks unless the co
 MASTER_PORT = 29500
 
 
-def environment(job: PetTrainingJob, cluster: str, attempt: int, node_index: int, restarts_left: int) -> list[Any]:
-    """The `env` of one pod. `restarts_left`: what its launcher may use up in place."""
+def environment(
+    job: PetTrainingJob,
+    cluster: str,
+    attempt: int,
+    node_index: int,
+    restarts_left: int,
+    *,
+    saved: bool = False,
+    takeover_uid: str = "",
+) -> list[Any]:
+    """The `env` of one pod. `restarts_left`: what its launcher may use up in place; `saved`: the job has a checkpoint;
+    `takeover_uid`: the job that is gone and whose folder it may take over."""
     spec = job.spec
     stall = spec.deadlines.stall_seconds
     values = {
@@ -39,8 +49,8 @@ def environment(job: PetTrainingJob, cluster: str, attempt: int, node_index: int
         "PETJOB_RESTART_WINDOW_SECONDS": spec.restart.window_seconds,
         "PETJOB_CHECKPOINT_DIR": checkpoint_folder(job),
         "PETJOB_CHECKPOINT_KEEP": "" if spec.checkpoint.keep is None else spec.checkpoint.keep,
-        "PETJOB_RESUME": _resume(job, attempt),
-        "PETJOB_TAKEOVER_UID": "",
+        "PETJOB_RESUME": _resume(job, saved=saved),
+        "PETJOB_TAKEOVER_UID": takeover_uid,
         "PETJOB_DATA_DIR": DATA,
         "PETJOB_RUN_DIR": "",
         "PETJOB_TERMINATION_LOG": trainer_of(spec.template).get("terminationMessagePath") or TERMINATION_LOG,
@@ -62,9 +72,10 @@ def checkpoint_folder(job: PetTrainingJob) -> str:
     return posixpath.join(CHECKPOINTS, checkpoint.path)
 
 
-def _resume(job: PetTrainingJob, attempt: int) -> str:
-    """The user's wish holds for the first attempt; later ones go on from the job's own checkpoints."""
+def _resume(job: PetTrainingJob, *, saved: bool) -> str:
+    """The user's wish says how the job begins, also when its first pods were lost before it had; from then on it goes
+    on from its own checkpoints. A launcher that is told the wish once more prefers these as well."""
     resume = job.spec.checkpoint.resume
-    if attempt > 1:
+    if saved:
         return "Auto"
     return resume if resume in ("Auto", "Never") else posixpath.join(CHECKPOINTS, resume)

@@ -60,9 +60,12 @@ def pod(
     node_index: int,
     restarts_left: int,
     avoided: tuple[str, ...] = (),
+    *,
+    saved: bool = False,
+    takeover_uid: str = "",
 ) -> Create:
-    """One pod of one attempt. `avoided`: nodes that it had better not be on."""
-    env = environment(job, site.cluster, attempt, node_index, restarts_left)
+    """One pod of one attempt. `avoided`: nodes that it had better not be on; the others are `environment`'s."""
+    env = environment(job, site.cluster, attempt, node_index, restarts_left, saved=saved, takeover_uid=takeover_uid)
     template = job.spec.template.get("metadata") or {}
     labels = {LABEL_ATTEMPT: str(attempt), LABEL_NODE_INDEX: str(node_index)}
     metadata = {

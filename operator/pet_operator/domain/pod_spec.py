@@ -15,6 +15,7 @@ from pet_operator.domain.constants import CONTAINER
 from pet_operator.domain.environment import CHECKPOINTS, DATA
 from pet_operator.domain.quantity import shared_memory_size
 from pet_operator.domain.template import mounts, overlay, trainer_of
+from pet_operator.domain.volumes import checkpoint_claim
 
 CONFIG_KEY = "config.yaml"
 _CONFIG_ROOT = "/etc/pet"
@@ -118,9 +119,7 @@ def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
         items = [{"key": CONFIG_KEY, "path": posixpath.normpath(spec.cfg)}]
         source = {"configMap": {"name": names.config_map(job.name, spec.config), "items": items}}
         add("pet-config", source, _CONFIG_ROOT, readOnly=True)
-    volume = spec.checkpoint.volume
-    if volume is not None:
-        claim = volume.claim_name or names.claim(job.name)
+    if claim := checkpoint_claim(job):
         add("pet-checkpoints", {"persistentVolumeClaim": {"claimName": claim}}, CHECKPOINTS)
     elif spec.nodes == 1:
         add("pet-checkpoints", {"emptyDir": {}}, CHECKPOINTS)

@@ -1,4 +1,4 @@
-"""All that is known of the cluster: jobs, their pods, Services and nodes, and what their launchers answered."""
+"""All that is known of the cluster: jobs, their pods, Services, claims and nodes, and what launchers answered."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.policy import takeover
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode, owner_of, pod_view, service_view
+from pet_operator.domain.volumes import ClaimView, claim_view
 from pet_operator.runtime.nodes import Nodes, seen_for
 from pet_operator.runtime.ports import Clock, Key, Manifest
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.validation import Validator
+from pet_operator.runtime.volumes import Volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,16 @@ class Cache:
 
     def __init__(self, site: Site, clock: Clock, changed: Callable[[Key], None]) -> None:
         self.site = site
-        self.jobs: Store[Manifest] = Store(_trimmed, key_of, changed)
+        self.jobs: Store[Manifest] = Store(_trimmed, key_of, self._job_changed)
         self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
         self.nodes = Nodes(clock, self._node_changed)
+        self.claims: Store[ClaimView] = Store(claim_view, key_of, self._claim_changed)
         self.answers: dict[str, Answer] = {}
         self._leaving: dict[Key, dict[str, float]] = {}  # pod's uid → when it was first seen terminating
         self._refused: dict[Key, tuple[str, Refusal]] = {}  # with the job's uid
         self._validator = Validator()
+        self._volumes = Volumes()
         self._clock = clock
         self._changed = changed
 
@@ -52,8 +57,9 @@ class Cache:
         metadata = manifest["metadata"]
         checked = self._validator.check(key, manifest)
         pods = self.pods.of(key)
+        job = replace(checked.job, annotations=metadata.get("annotations") or {})  # no new generation by them
         return Observed(
-            job=replace(checked.job, annotations=metadata.get("annotations") or {}),  # no new generation by them
+            job=job,
             generation=metadata["generation"],
             resource_version=metadata["resourceVersion"],
             status=decode(JobStatus, manifest.get("status")),
@@ -65,6 +71,9 @@ class Cache:
             pods=tuple(pod for pod in pods if pod.job_uid == metadata["uid"]),
             predecessors=tuple(pod for pod in pods if pod.job_uid != metadata["uid"]),
             service=next(iter(self.services.of(key)), None),
+            claims={claim.name: claim for name in self._volumes.claims(key) for claim in self.claims.of(name)},
+            rivals=self._volumes.rivals(key),
+            holder=self._holder(takeover.asked(job)),
             trainers=self._trainers(pods),
             unready=self._unready(pods),
             leaving=self._seen_leaving(key, pods),
@@ -112,6 +121,24 @@ class Cache:
         for key in keys:
             if any(pod.node == name for pod in self.pods.of(key)):
                 self._changed(key)
+
+    def _holder(self, uid: str) -> str:
+        """What is there of the job with this uid, in words."""
+        if not uid:
+            return ""
+        places = (key_of(job) for job in self.jobs.all() if job["metadata"]["uid"] == uid)
+        jobs = (f"the job {place}" for place in places)
+        pods = (f"its pod {pod.name}" for pod in self.pods.all() if pod.job_uid == uid and not pod.over)
+        return next(jobs, "") or next(pods, "")
+
+    def _job_changed(self, key: Key) -> None:
+        """Jobs that share its checkpoint folder, or did, are concerned as well."""
+        for concerned in (key, *sorted(self._volumes.update(key, self.job(key)))):
+            self._changed(concerned)
+
+    def _claim_changed(self, claim: Key) -> None:
+        for key in self._volumes.naming(claim):
+            self._changed(key)
 
     def _trainers(self, pods: list[PodView]) -> dict[str, TrainerView]:
         now = self._clock.monotonic()

@@ -12,6 +12,7 @@ from pet_operator.domain.constants import JOB
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Create, Decision, Observed
 from pet_operator.domain.events import transitions
+from pet_operator.domain.policy import takeover
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.executor import Executor, Refused
 from pet_operator.runtime.ports import ApiError, Clock, Gateway, Key
@@ -108,7 +109,19 @@ class Controller:
             self._cache.lose(key, observed.job.uid)
         if job is not None:
             self._cache.jobs.put(job)
-        return job is not None and job["metadata"]["resourceVersion"] == observed.resource_version
+        if job is None or job["metadata"]["resourceVersion"] != observed.resource_version:
+            return False
+        return not takeover.granted(observed) or await self._is_gone(key)
+
+    async def _is_gone(self, key: Key) -> bool:
+        """A job whose folder another takes over must not be one that we have only not heard of yet."""
+        listing = await self._gateway.list(JOB, "")
+        self._cache.jobs.replace(listing.items, listing.resource_version)
+        observed = self._cache.observe(key, synced=True)
+        if observed is None or observed.holder:
+            self._queue.add(key)
+            return False
+        return True
 
     async def _write(self, key: Key, observed: Observed, decision: Decision) -> None:
         if decision.status == observed.status:

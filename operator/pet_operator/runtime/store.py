@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,6 +44,10 @@ class Store(Generic[V]):
     def of(self, key: Key) -> list[V]:
         """The views of the job's objects."""
         return [self._entries[uid].view for uid in self._by_key.get(key, ())]
+
+    def all(self) -> Iterator[V]:
+        """The views of all objects."""
+        return (entry.view for entry in self._entries.values())
 
     def keys(self) -> list[Key]:
         """All jobs that have objects here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from harness.observing import SERVICE, UID, begun, later, observed, pod, said, seen, stands
+from harness.observing import SERVICE, UID, begun, claims, later, observed, pod, said, seen, stands
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
@@ -41,7 +41,7 @@ def test_an_invalid_job_that_is_mended_begins() -> None:
     refused = seen(view, decide(view, NOON))
     decision = decide(replace(refused, generation=2, validation=VALID), later(60))
     assert stands(decision.status) == ("Pending", "CreatingPods", "making 1 pod")
-    assert (decision.status.attempt, decision.status.completion_time) == (1, None)
+    assert (decision.status.attempt, decision.status.restarts, decision.status.completion_time) == (1, 0, None)
     assert said(decision.status, "Accepted") == ("True", "Valid", "")
     assert said(decision.status, "Failed") == ("False", "Pending", "")
     assert said(decision.status, "Stalled") == ("False", "Pending", "")
@@ -100,6 +100,14 @@ def test_the_service_of_a_deleted_job_of_the_same_name_is_waited_for() -> None:
     view = observed(predecessors=(over,), service=replace(SERVICE, owner_uid="another"))
     words = "the Service job of the deleted job of this name is not gone yet"
     assert stands(decide(view, NOON).status) == ("Starting", "WaitingForPredecessor", words)
+
+
+def test_the_claim_that_goes_with_a_deleted_job_of_the_same_name_is_waited_for() -> None:
+    left = claims("job-checkpoints", made_for="job", owner_uid="another", terminating=True)
+    view = observed(spec={"checkpoint": {"volume": {"size": "1Gi"}}}, claims=left)
+    words = "the PersistentVolumeClaim job-checkpoints of the deleted job of this name is not gone yet"
+    assert stands(decide(view, NOON).status) == ("Starting", "WaitingForPredecessor", words)
+    assert decide(replace(view, claims={}), NOON).status.attempt == 1
 
 
 def test_once_the_predecessor_is_gone_the_job_begins() -> None:

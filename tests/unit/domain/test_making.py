@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from harness.observing import SERVICE, begun, ended, later, observed, pod, pods, said, seen, stands
+from harness.observing import SERVICE, begun, claims, ended, later, observed, pod, pods, said, seen, stands
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
@@ -32,7 +32,7 @@ def test_what_pods_need_is_made_before_them_and_the_service_first() -> None:
 
 def test_a_job_without_embedded_config_and_size_has_only_service_and_pods() -> None:
     assert made(decide(begun(), NOON).actions) == ["Service job", "Pod job-1-0"]
-    with_claim = begun(spec={"checkpoint": {"volume": {"claimName": "mine"}}})
+    with_claim = begun(spec={"checkpoint": {"volume": {"claimName": "mine"}}}, claims=claims("mine"))
     assert made(decide(with_claim, NOON).actions) == ["Service job", "Pod job-1-0"]
 
 

@@ -26,8 +26,10 @@ EVERYTHING = {
 }
 
 
-def variables(attempt: int = 1, node_index: int = 0, **spec: Any) -> dict[str, Any]:
-    entries = environment(job(**spec), SITE.cluster, attempt, node_index, 2)
+def variables(
+    attempt: int = 1, node_index: int = 0, *, saved: bool = False, takeover_uid: str = "", **spec: Any
+) -> dict[str, Any]:
+    entries = environment(job(**spec), SITE.cluster, attempt, node_index, 2, saved=saved, takeover_uid=takeover_uid)
     assert len({entry["name"] for entry in entries}) == len(entries)
     return {entry["name"]: entry.get("value") for entry in entries}
 
@@ -103,9 +105,16 @@ def test_words_for_resuming_are_handed_on(resume: str) -> None:
     assert read(checkpoint={"resume": resume}).resume == resume
 
 
-@pytest.mark.parametrize("resume", ["Never", "other"])
-def test_later_attempts_go_on_from_the_job_s_own_checkpoints(resume: str) -> None:
-    assert read(attempt=2, checkpoint={"volume": {"claimName": "mine"}, "resume": resume}).resume == "Auto"
+@pytest.mark.parametrize(("resume", "wish"), [("Never", "Never"), ("other", "/checkpoints/other")])
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_how_a_job_begins_counts_until_it_has_a_checkpoint_of_its_own(resume: str, wish: str, attempt: int) -> None:
+    checkpoint = {"volume": {"claimName": "mine"}, "resume": resume}
+    assert read(attempt=attempt, checkpoint=checkpoint).resume == wish
+    assert read(attempt=attempt, saved=True, checkpoint=checkpoint).resume == "Auto"
+
+
+def test_the_folder_of_a_job_that_is_gone_may_be_taken_over() -> None:
+    assert read(takeover_uid="uid-of-another").takeover_uid == "uid-of-another"
 
 
 @pytest.mark.parametrize(

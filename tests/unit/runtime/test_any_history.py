@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from harness.timeless import run
-from harness.world import World
-from hypothesis import given, settings
+from harness.world import SHARED, World
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pet.config.check import stock_cfg
@@ -35,6 +35,11 @@ WORKLOAD = st.one_of(
     st.just(("kubelet",)),
 )
 PERSON = st.one_of(st.tuples(st.just("suspend"), st.booleans()), st.just(("request",)))
+STORAGE = st.one_of(
+    st.tuples(st.just("claim"), st.booleans()),
+    st.tuples(st.just("rival"), st.booleans()),
+    st.just(("take_over",)),
+)
 OPERATOR = st.one_of(
     st.tuples(st.just("hear"), st.integers(1, 4)),
     st.just(("hear",)),
@@ -61,7 +66,8 @@ async def play(history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]], *
 
 async def rests(world: World) -> None:
     """Neither the operator nor its successor has anything left to do, and the job stands somewhere."""
-    assert world.job().phase in ("Starting", "Running", "Suspended", "Succeeded", "Failed")
+    waits = ("Pending",) if world.has_to_wait() else ()
+    assert world.job().phase in ("Starting", "Running", "Suspended", "Succeeded", "Failed", *waits)
     before = len(world.api.writes)
     await world.succeed()
     await world.wait(70)
@@ -103,6 +109,21 @@ def test_operators_that_die_between_any_two_writes_keep_order(
     history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]]
 ) -> None:
     run(after(history, deaths))
+
+
+RUNS: list[tuple[Any, ...]] = [("hear",), ("start_all",), ("hear",), ("step", 150), ("ask",)]
+NEXT: list[tuple[Any, ...]] = [("hear",), ("kubelet",), ("hear",)]
+
+
+@settings(max_examples=30)
+@example(history=[*RUNS, ("rival", True), ("take_over",), ("hear",), ("vanish", 0), *NEXT], deaths=[], there=True)
+@example(history=[*RUNS, ("suspend", True), *NEXT, ("claim", False), ("suspend", False), *NEXT], deaths=[], there=True)
+@given(history=st.lists(WORKLOAD | OPERATOR | PERSON | STORAGE, max_size=30), deaths=DEATHS, there=st.booleans())
+def test_a_job_never_begins_without_its_claim_or_in_another_job_s_folder(
+    history: list[tuple[Any, ...]], deaths: list[tuple[int, bool]], there: bool
+) -> None:
+    prepared: list[tuple[Any, ...]] = [("claim", there), ("hear",)]
+    run(after(prepared + history, deaths, checkpoint={"volume": {"claimName": SHARED}}))
 
 
 LIFE: list[tuple[Any, ...]] = [

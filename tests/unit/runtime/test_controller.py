@@ -11,7 +11,7 @@ from harness.jobs import manifest
 from harness.memory_api import MemoryApi, refuse
 from harness.memory_operator import KEY, MemoryOperator, change_pod, pods_of, status_of, submit
 
-from pet_operator.domain.constants import JOB, POD, SERVICE, Kind
+from pet_operator.domain.constants import JOB, POD, SERVICE, TAKE_OVER, Kind
 from pet_operator.domain.decision import Refusal
 from pet_operator.runtime.ports import ApiError
 
@@ -44,6 +44,20 @@ async def test_the_attempt_is_written_before_anything_is_made_for_it() -> None:
     assert api.writes == [WRITTEN]
     await operator.look()
     assert api.writes == [WRITTEN, *MADE]
+
+
+async def test_no_folder_is_taken_over_from_a_job_that_was_only_not_heard_of() -> None:
+    api, operator = await started()
+    metadata = api.all(JOB)[0]["metadata"] | {"annotations": {TAKE_OVER: "uid-of-other"}}
+    operator.news("MODIFIED", JOB, api.put(JOB, api.all(JOB)[0] | {"metadata": metadata}))
+    await operator.look()
+    other = manifest("other", managedBy="example.com/other")
+    api.put(JOB, other | {"metadata": other["metadata"] | {"uid": "uid-of-other", "generation": 1}})
+    await operator.look()
+    assert api.writes == [WRITTEN]
+    await operator.work()
+    (pod,) = api.all(POD)
+    assert {"name": "PETJOB_TAKEOVER_UID", "value": ""} in pod["spec"]["containers"][0]["env"]
 
 
 async def test_events_of_one_second_have_an_order() -> None:

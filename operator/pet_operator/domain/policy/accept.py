@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from pet_operator.domain.conditions import ACCEPTED, Acceptance
+from pet_operator.domain.conditions import ACCEPTED, Statement
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy import requests
+from pet_operator.domain.policy import requests, takeover, volumes
 
 INVALID_CONFIG, SPEC_DRIFT = "InvalidConfig", "SpecDrift"
 
 
-def accept(observed: Observed) -> Acceptance:
+def accept(observed: Observed) -> Statement:
     """False with reason InvalidConfig is the user's to mend; any other False may pass by itself."""
     if observed.refused is not None and observed.under_way:
-        return Acceptance("False", observed.refused.reason, observed.refused.message)
+        return Statement("False", observed.refused.reason, observed.refused.message)
     if observed.over and requests.restart(observed) is None:
         return _as_before(observed)
     if observed.under_way and not _was_refused(observed):
         return _drift(observed) or _as_before(observed)
     validation = observed.validation
     if validation.problems:
-        return Acceptance("False", INVALID_CONFIG, "\n".join(validation.problems))
+        return Statement("False", INVALID_CONFIG, "\n".join(validation.problems))
+    if not observed.under_way and (waits := volumes.unmet(observed) or takeover.refused(observed)):
+        return waits
     reason, message = next(iter(validation.warnings), ("Valid", ""))
-    return Acceptance("True", reason, message)
+    return Statement("True", reason, message)
 
 
-def _drift(observed: Observed) -> Acceptance | None:
+def _drift(observed: Observed) -> Statement | None:
     """Of what an attempt is made from, the API server refuses changes; but where a field has no schema it takes a key
     by another name for the same."""
     if observed.status.spec_hash not in ("", observed.job.spec.hash):
         words = "the spec is not the one that this attempt was made from; undo the change, or the next attempt uses it"
-        return Acceptance("True", SPEC_DRIFT, words)
-    return Acceptance("True", "Valid") if _as_before(observed).reason == SPEC_DRIFT else None
+        return Statement("True", SPEC_DRIFT, words)
+    return Statement("True", "Valid") if _as_before(observed).reason == SPEC_DRIFT else None
 
 
 def _was_refused(observed: Observed) -> bool:
@@ -38,8 +40,8 @@ def _was_refused(observed: Observed) -> bool:
     return _as_before(observed).status == "False"
 
 
-def _as_before(observed: Observed) -> Acceptance:
+def _as_before(observed: Observed) -> Statement:
     """What was judged stays so: edits of a running job are refused by the API server, or wait for its end, and a later
     operator may know other rules."""
     before = next((condition for condition in observed.status.conditions if condition.type == ACCEPTED), None)
-    return Acceptance(before.status, before.reason, before.message) if before else Acceptance("True", "Valid")
+    return Statement(before.status, before.reason, before.message) if before else Statement("True", "Valid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.policy.volumes import of_predecessor
 
 REASON = "WaitingForPredecessor"
 
@@ -15,4 +16,6 @@ def predecessor(observed: Observed) -> str:
     service = observed.service
     if service is not None and service.owner_uid != observed.job.uid:
         return f"the Service {service.name} of the deleted job of this name is not gone yet"
+    if claim := of_predecessor(observed):
+        return f"the PersistentVolumeClaim {claim.name} of the deleted job of this name is not gone yet"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.policy import deadline, lost, starting, ttl
+from pet_operator.domain.policy import deadline, lost, starting, takeover, ttl
 from pet_operator.domain.status import JobStatus
 
 
@@ -16,7 +16,9 @@ def next_timer(observed: Observed, status: JobStatus, now: datetime) -> float | 
         times = [ttl.due(status, spec.ttl_seconds_after_finished)]
     else:
         binding = starting.binding_until(status) if status.reason == starting.BINDING_VOLUMES else None
-        times = [binding, deadline.active_due(status, spec.deadlines.active_seconds), deadline.startup_due(observed)]
+        active = deadline.active_due(status, spec.deadlines.active_seconds)
+        holder = now + takeover.LOOK_AGAIN if status.reason == takeover.REFUSED else None
+        times = [binding, active, holder, deadline.startup_due(observed)]
     waits = [(time - now).total_seconds() for time in times if time is not None and time > now]
     waits += [wait for wait in (lost.next_loss(observed),) if wait is not None]
     return min(waits, default=None)

@@ -1,0 +1,25 @@
+"""Whether a job's checkpoints are safe: what its condition CheckpointHealthy says."""
+
+from __future__ import annotations
+
+from pet.runfiles.exits import ExitCode
+from pet_operator.domain.conditions import Statement
+from pet_operator.domain.decision import Observed
+from pet_operator.domain.status import JobStatus
+
+NOT_PERSISTENT = "NotPersistent"
+_UNUSABLE = ExitCode.CHECKPOINT_UNUSABLE.exit_class
+
+
+def health(observed: Observed, status: JobStatus) -> Statement:
+    """By what the checks warned of, by how the job failed, and by the newest checkpoint; the worst counts."""
+    for reason, message in observed.validation.warnings:
+        if reason == NOT_PERSISTENT:
+            return Statement("False", NOT_PERSISTENT, message)
+    if status.failure is not None and status.failure.class_ == _UNUSABLE:
+        return Statement("False", _UNUSABLE, status.failure.message)
+    if status.checkpoint is None:
+        return Statement("Unknown", "NoCheckpoint", "no checkpoint has been saved yet")
+    if not status.checkpoint.verified:
+        return Statement("Unknown", "Unverified", "the newest checkpoint has no manifest to verify it by")
+    return Statement("True", "Verified")

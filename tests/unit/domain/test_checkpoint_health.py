@@ -1,0 +1,44 @@
+"""The condition CheckpointHealthy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from harness.observing import observed, running, said, seen
+from harness.timeless import NOON
+
+from pet_operator.domain.decide import decide
+from pet_operator.domain.policy.health import health
+from pet_operator.domain.status import CheckpointStatus, Failure, JobStatus
+
+WARNING = ("NotPersistent", "spec.checkpoint.volume: is absent")
+SAVED = CheckpointStatus(iteration=5, verified=True)
+UNUSABLE = Failure(class_="CheckpointUnusable", message="none verifies")
+NONE_YET = ("Unknown", "NoCheckpoint", "no checkpoint has been saved yet")
+
+
+@pytest.mark.parametrize(
+    ("warnings", "status", "stated"),
+    [
+        ((), JobStatus(), NONE_YET),
+        ((), JobStatus(checkpoint=SAVED), ("True", "Verified", "")),
+        ((), JobStatus(checkpoint=replace(SAVED, verified=False)),
+         ("Unknown", "Unverified", "the newest checkpoint has no manifest to verify it by")),
+        ((), JobStatus(failure=Failure(class_="Crash"), checkpoint=SAVED), ("True", "Verified", "")),
+        ((), JobStatus(failure=UNUSABLE, checkpoint=SAVED), ("False", "CheckpointUnusable", "none verifies")),
+        ((("ResumeOff", "x"), WARNING), JobStatus(checkpoint=SAVED), ("False", *WARNING)),
+    ],
+)  # fmt: skip
+def test_the_worst_is_said(
+    warnings: tuple[tuple[str, str], ...], status: JobStatus, stated: tuple[str, str, str]
+) -> None:
+    found = health(observed(warnings=warnings), status)
+    assert (found.status, found.reason, found.message) == stated
+
+
+def test_it_is_said_from_the_beginning_and_changes_with_the_first_checkpoint() -> None:
+    view = running()
+    assert said(view.status, "CheckpointHealthy") == NONE_YET
+    saved = replace(view, status=replace(view.status, checkpoint=SAVED))
+    assert said(seen(saved, decide(saved, NOON)).status, "CheckpointHealthy") == ("True", "Verified", "")
