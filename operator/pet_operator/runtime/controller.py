@@ -131,8 +131,8 @@ class Controller:
                 key, encode(decision.status), uid=observed.job.uid, resource_version=observed.resource_version
             )
         except ApiError as error:
-            if error.status == 404:  # deleted while nobody watched, of which kopf never tells
-                self._cache.lose(key, observed.job.uid)
+            if error.status == 404:  # deleted while nobody watched, of which kopf never tells; unless it is there
+                await self._is_newest(key, observed)
             raise
         self._cache.jobs.put(written)
         for event in transitions(observed.status, decision.status, observed.validation):

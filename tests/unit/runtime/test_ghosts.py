@@ -1,4 +1,5 @@
-"""A job that was deleted while nobody watched is forgotten as soon as the API server says that there is none."""
+"""A job that was deleted while nobody watched is forgotten as soon as the API server says that there is none, which it
+does twice."""
 
 from __future__ import annotations
 
@@ -27,25 +28,28 @@ def stored(uid: str, version: int) -> dict[str, Any]:
 
 
 class NobodyThere:
-    """An API server that has no such job, or has a successor of it by the time that it has answered."""
+    """An API server that takes no status of the job; what it `has` of this name instead is seen before it answers."""
 
-    def __init__(self, cache: Cache, successor: dict[str, Any] | None) -> None:
+    def __init__(self, cache: Cache, has: dict[str, Any] | None) -> None:
         self._cache = cache
-        self._successor = successor
+        self._has = has
 
     async def apply_status(self, key: Key, status: Any, **_: Any) -> Any:
-        if self._successor is not None:
-            self._cache.jobs.put(self._successor)
+        if self._has is not None:
+            self._cache.jobs.put(self._has)
         raise ApiError(404, "NotFound", f"{key.name} not found")
 
+    async def get(self, kind: Any, key: Key) -> Any:
+        return self._has
 
-def left_after_a_look(successor: dict[str, Any] | None) -> list[str]:
+
+def left_after_a_look(has: dict[str, Any] | None) -> list[str]:
     """The uids of the jobs that are known after one look at a job that is not there."""
 
     async def look() -> list[str]:
         queue, clock = KeyedQueue(), LoopClock()
         cache = Cache(Site(cluster="c", trainer_image="trainer"), clock, queue.add)
-        gateway: Any = NobodyThere(cache, successor)
+        gateway: Any = NobodyThere(cache, has)
         cache.jobs.put(stored("old", 1))
         controller = Controller(
             cache=cache, queue=queue, gateway=gateway, executor=Executor(gateway, lambda *_: None),
@@ -63,3 +67,7 @@ def test_a_job_that_is_not_there_any_more_is_forgotten() -> None:
 
 def test_its_successor_is_not() -> None:
     assert left_after_a_look(stored("new", 2)) == ["new"]
+
+
+def test_a_job_that_is_there_is_not_forgotten_by_one_404() -> None:
+    assert left_after_a_look(stored("old", 1)) == ["old"]
