@@ -58,6 +58,8 @@ class Reflector:
             except (ApiError, OSError, TimeoutError) as error:
                 version, self.failing, self._store.since = "", True, None
                 _LOG.warning("cannot watch %s: %s", self.kind.plural, error)
+                if isinstance(error, ApiError) and error.retry_after is not None:
+                    await asyncio.sleep(error.retry_after)
             await self._pause()
 
     async def _pause(self) -> None:

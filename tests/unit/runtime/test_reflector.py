@@ -167,6 +167,13 @@ async def test_an_api_server_that_is_away_is_asked_ever_less_often() -> None:
         assert 0.75 * expected <= pause <= 1.25 * expected + 1e-6
 
 
+async def test_an_api_server_that_is_overloaded_is_left_alone_for_as_long_as_it_says() -> None:
+    play = Play([ApiError(429, "TooManyRequests", "later", 7.0)] * 3 + [listing(5, 0)], [])
+    await play.go(100)
+    assert play.pods() == ["pod-0"]
+    assert min(play.pauses()) >= 7
+
+
 async def test_an_api_server_may_be_away_for_days() -> None:
     play = Play([ConnectionError("refused")] * 1999 + [listing(5, 0)], [])
     play.server.limit = 3000
