@@ -14,6 +14,7 @@ from kubernetes.aio.config import ConfigException
 from pet import __version__
 from pet_operator import application
 from pet_operator.adapters import logs
+from pet_operator.adapters.kopf_shell import CredentialsRefused
 from pet_operator.adapters.leader import LeadershipLost
 from pet_operator.settings import Settings
 
@@ -32,9 +33,9 @@ def main() -> None:
     except ConfigException as error:
         sys.exit(f"pet-operator: no API server to speak with: {error}; give --kubeconfig")
     except ExceptionGroup as failed:
-        lost, faults = failed.split(LeadershipLost)
-        if faults is None and lost is not None:  # nobody's fault, so there is nothing to trace
-            _LOG.error("the operator ends: %s", lost.exceptions[0])
+        known, faults = failed.split((LeadershipLost, CredentialsRefused))
+        if faults is None and known is not None:  # no fault of ours, so there is nothing to trace
+            _LOG.error("the operator ends: %s", "; ".join(map(str, known.exceptions)))
         else:
             _LOG.error("the operator ends", exc_info=failed)
         sys.exit(1)

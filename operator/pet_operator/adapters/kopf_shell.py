@@ -18,8 +18,12 @@ from pet_operator.kube.credentials import Credentials
 OnEvent = Callable[[str | None, dict[str, Any]], None]
 
 
+class CredentialsRefused(Exception):
+    """The API server does not take us for whom we say that we are, and we know of no newer token."""
+
+
 async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_event: OnEvent) -> None:
-    """Run kopf until SIGTERM or SIGINT, which it catches."""
+    """Run kopf until SIGTERM or SIGINT, which it catches. Raises CredentialsRefused."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -30,13 +34,16 @@ async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_ev
     async def event(event: kopf.RawEvent, **_: Any) -> None:
         on_event(event["type"], dict(event["object"]))
 
-    await kopf.operator(
-        registry=registry,
-        settings=_settings(),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=sorted(namespaces),
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=sorted(namespaces),
+        )
+    except kopf.LoginError as error:  # its words are of client libraries and login handlers
+        raise CredentialsRefused(f"{credentials.server} refuses its credentials (401 Unauthorized)") from error
 
 
 async def connection(credentials: Credentials) -> kopf.ConnectionInfo:

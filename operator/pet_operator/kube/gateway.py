@@ -192,6 +192,8 @@ def _reached() -> Iterator[None]:
     """What goes wrong between us and the API server, as the one error that callers know: OSError."""
     try:
         yield
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or "the API server did not answer in time") from error
     except OSError:
         raise
     except (aiohttp.ClientError, ValueError) as error:  # cut off, or cut off in the middle of JSON

@@ -9,10 +9,12 @@ import sys
 import pytest
 
 from pet_operator import application
+from pet_operator.adapters.kopf_shell import CredentialsRefused
 from pet_operator.adapters.leader import LeadershipLost
 from pet_operator.main import main
 from pet_operator.settings import Settings
 
+REFUSED = CredentialsRefused("https://api refuses its credentials (401 Unauthorized)")
 LOST = LeadershipLost("the lease could not be renewed")
 FAULT = KeyError("a fault of ours")
 
@@ -37,9 +39,16 @@ def ending(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *e
     return record
 
 
-def test_a_lease_that_is_lost_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    record = ending(monkeypatch, caplog, LOST)
-    assert record.getMessage() == "the operator ends: the lease could not be renewed"
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [((LOST,), str(LOST)), ((REFUSED,), str(REFUSED)), ((LOST, REFUSED), f"{LOST}; {REFUSED}")],
+    ids=["lease", "credentials", "both"],
+)
+def test_what_the_api_server_does_to_it_is_one_line(
+    errors: tuple[Exception, ...], words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = ending(monkeypatch, caplog, *errors)
+    assert record.getMessage() == f"the operator ends: {words}"
     assert record.exc_info is None
 
 
