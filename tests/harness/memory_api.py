@@ -29,6 +29,11 @@ class MemoryApi:
         self._version = 0
         self._uids = 0
 
+    @property
+    def version(self) -> int:
+        """Of the newest change."""
+        return self._version
+
     def all(self, kind: Kind) -> list[Object]:
         """Every object of a kind, to be looked at."""
         return [found for (its, _), found in sorted(self._objects.items(), key=lambda item: item[0][1]) if its is kind]

@@ -115,9 +115,8 @@ class World:
     async def start(self, which: int) -> None:
         """A pod begins to run."""
         if pod := self._pick(which, "Pending"):
-            self._addresses += 1
             placed = pod | {"spec": pod["spec"] | {"nodeName": _place(pod)}}
-            self._change(placed, phase="Running", podIP=f"10.0.0.{self._addresses}")
+            self._change(placed, phase="Running", podIP=self._address())
 
     async def start_all(self) -> None:
         """All of them do."""
@@ -280,6 +279,20 @@ class World:
         annotations = job["metadata"].get("annotations", {}) | {name: value}
         self.api.put(JOB, job | {"metadata": job["metadata"] | {"annotations": annotations}})
 
+    def judge_deletion(self, name: str) -> Object | None:
+        """A pod of the attempt that counts is never touched; returns the pod of this name."""
+        for pod in self.api.all(POD):
+            if pod["metadata"]["name"] == name:
+                former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < self._status.attempt
+                self.demand(former or self._status.finished or not self.is_wanted(), f"{name} was healthy")
+                return pod
+        return None
+
+    def _address(self) -> str:
+        """Of the next pod that runs."""
+        self._addresses += 1
+        return f"10.0.0.{self._addresses}"
+
     def _pick(self, which: int, *phases: str) -> Object | None:
         pods = [each for each in self.api.all(POD) if "deletionTimestamp" not in each["metadata"]]
         pods = [each for each in pods if not (phases and self._is_cut(each))]  # nobody would hear of it
@@ -337,7 +350,7 @@ class World:
     def _happened(self, type_: str, kind: Kind, manifest: Object) -> None:
         """Everything that is written, by whomever: it becomes news, and must be right."""
         self._news.append((type_, kind, manifest))
-        if kind is JOB and manifest["metadata"]["name"] == KEY.name:
+        if kind is JOB and type_ != "DELETED" and manifest["metadata"]["name"] == KEY.name:
             self._judge_status(decode(JobStatus, manifest.get("status")))
         if kind is POD and "deletionTimestamp" in manifest["metadata"]:
             self._asked_to_go.setdefault(manifest["metadata"]["uid"], self._clock.monotonic())
@@ -419,13 +432,8 @@ class Mortal:
     async def delete(self, kind: Kind, key: Key, *, uid: str, grace: int | None = None) -> Manifest | None:
         """As the API server does; a pod of the attempt that counts is never touched, and none whose kubelet may still
         answer is removed by force."""
-        for pod in self._world.api.all(POD):
-            if pod["metadata"]["uid"] == uid:
-                status = self._world.job()
-                former = int(pod["metadata"]["labels"][LABEL_ATTEMPT]) < status.attempt
-                asked = not self._world.is_wanted()
-                self._world.demand(former or status.finished or asked, f"{key.name} was healthy")
-                self._world.demand(grace is None or self._world.may_be_lost(pod), f"{key.name} was not lost")
+        if kind is POD and (pod := self._world.judge_deletion(key.name)) is not None:
+            self._world.demand(grace is None or self._world.may_be_lost(pod), f"{key.name} was not lost")
         return await self._write(lambda: self._world.api.delete(kind, key, uid=uid, grace=grace))
 
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
