@@ -78,7 +78,7 @@ class Executor:
             key, grace = Key(owner.namespace, action.name), 0 if action.force else None
             going = await self._gateway.delete(action.kind, key, uid=action.uid, grace=grace)
         except ApiError as error:
-            if error.status not in (404, 409):  # gone, or another one of this name
+            if error.status != 404:  # gone; with 409 it is another one of this name, or is to be asked for again
                 raise
             return
         if going is not None:

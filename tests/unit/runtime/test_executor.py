@@ -180,11 +180,15 @@ async def test_a_pod_that_nobody_answers_for_is_gone_at_once() -> None:
     assert bench.api.all(POD) == []
 
 
-async def test_a_pod_that_is_gone_or_another_by_now_is_left_alone() -> None:
+async def test_a_pod_that_is_gone_is_what_was_asked_for() -> None:
+    assert await Bench().do(Delete(POD, "job-1-2", "uid")) == []
+
+
+async def test_one_that_is_another_by_now_is_left_alone_and_looked_at_again() -> None:
     bench = Bench()
-    assert await bench.do(Delete(POD, "job-1-2", "uid")) == []
     there = bench.api.put(POD, CREATES[-1].manifest)
-    assert await bench.do(Delete(POD, "job-1-2", "of its predecessor")) == []
+    (error,) = await bench.do(Delete(POD, "job-1-2", "of its predecessor"))
+    assert isinstance(error, ApiError)
     assert bench.api.all(POD) == [there]
 
 
