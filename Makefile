@@ -54,6 +54,7 @@ generate: .venv/.ready ## write anew what is derived from the code: the catalogu
 	$(BIN)/python -m pet.config.catalogue
 	$(BIN)/python -m pet.config.reference >docs/configuration.md
 	$(BIN)/python hack/resource_reference.py >docs/resource.md
+	$(BIN)/python hack/reasons_reference.py >docs/reasons.md
 
 lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

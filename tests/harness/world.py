@@ -25,6 +25,7 @@ from pet_operator.domain.constants import (
     TAKE_OVER,
     Kind,
 )
+from pet_operator.domain.reasons import REASONS
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.poller import Poller
 from pet_operator.runtime.ports import Key, Listing, Manifest
@@ -370,6 +371,8 @@ class World:
         heard = not any(kind is CLAIM or manifest["metadata"]["name"] == RIVAL for _, kind, manifest in self._news)
         self.demand(not (begins and heard and had_to_wait), "a job began without what it needs")
         self._judge_account(old, new)
+        given = [new.reason, *(each.reason for each in (*new.conditions, *new.attempts))]
+        assert set(given) - {""} <= REASONS.keys(), "a reason that nobody can look up"
 
     def _judge_account(self, old: JobStatus, new: JobStatus) -> None:
         if old.accounting is None or new.accounting is None:

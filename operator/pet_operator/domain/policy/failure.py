@@ -15,6 +15,7 @@ from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.policy.lost import lost
+from pet_operator.domain.reasons import ENDS
 from pet_operator.domain.status import Failure
 from pet_operator.domain.template import trainer_of
 from pet_operator.domain.views import PodView
@@ -78,7 +79,8 @@ def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
     if pod.exit is not None and pod.exit.reason == "OOMKilled" and told in _KILLED:
         return OUT_OF_MEMORY, "OOMKilled", f"the container ran out of memory ({_limit(job)})"
     if pod.report is not None and told:
-        return told, pod.report.type, pod.report.message
+        class_ = told if told in ENDS or pod.exit is None else classify(pod.exit.code).exit_class
+        return class_, pod.report.type or told, pod.report.message
     if pod.disrupted or pod.terminating:
         return DISRUPTED, DISRUPTED, pod.message or "the pod was taken away"
     if pod.exit is None:

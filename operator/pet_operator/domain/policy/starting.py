@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.reasons import CONTAINER_WAITING, REASONS
 from pet_operator.domain.status import STARTING, JobStatus
 from pet_operator.domain.views import PodView
 
@@ -59,6 +60,8 @@ def _pod(pod: PodView, status: JobStatus, now: datetime) -> tuple[str, str]:
     until = binding_until(status)
     if _UNBOUND in words and until is not None and now < until:
         reason = BINDING_VOLUMES
+    if reason not in REASONS:
+        reason, words = CONTAINER_WAITING, f"{reason}: {words}" if words else reason
     return reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet"
 
 
