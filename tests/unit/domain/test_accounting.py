@@ -32,6 +32,7 @@ from pet_operator.domain.status import Accounting, JobStatus
 from pet_operator.domain.views import PodView
 
 NODES, GPUS = 2, 4  # of each
+FORMER = (replace(pod(0), job_uid="another"),)  # of a deleted job of the same name
 REST = ("Suspended", "Succeeded", "Failed")
 
 
@@ -88,7 +89,7 @@ def test_a_pod_that_has_its_node_early_holds_its_gpus_while_the_others_are_queue
 
 def test_what_waits_before_its_first_attempt_is_queued() -> None:
     spec = {"nodes": NODES, "gpusPerNode": GPUS}
-    waiting = at(observed(spec=spec, predecessors=(replace(pod(0), job_uid="another"),)), 0)
+    waiting = at(observed(spec=spec, predecessors=FORMER), 0)
     assert waiting.status.attempt == 0
     status = at(waiting, 30, predecessors=()).status
     assert (headings(status), account(status).gpu_seconds) == ({"queue": 30}, 0)
@@ -176,9 +177,10 @@ def test_a_suspended_job_loses_nothing() -> None:
     assert view.status.phase == "Suspended"
     assert headings(view.status) == {"queue": 20, "startup": 30, "productive": 70}
     assert (account(view.status).gpus, account(view.status).counted_until) == (0, later(120))
-    view = at(view, 1000, pods=(), job=job(**(suspended | {"suspend": False})))
-    view = at(view, 1010, pods=pods(NODES, "Pending", attempt=2))
-    assert headings(view.status) == {"queue": 30, "startup": 30, "productive": 70}
+    view = at(view, 1000, job=job(**(suspended | {"suspend": False})), predecessors=FORMER)
+    view = at(view, 1050, predecessors=())
+    view = at(view, 1060, pods=pods(NODES, "Pending", attempt=2))
+    assert headings(view.status) == {"queue": 80, "startup": 30, "productive": 70}
 
 
 @pytest.mark.parametrize("late", [0, 3600], ids=["seen at once", "seen after an hour"])
@@ -255,7 +257,7 @@ def steps(draw: st.DrawFn) -> tuple[int, Callable[[Observed, int], Observed]]:
     return draw(SECONDS), change
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(history=st.lists(steps(), max_size=8))
 def test_productive_and_lost_seconds_are_exactly_the_time_of_the_job_whatever_happens(history: list[Any]) -> None:
     """And its pods never held more GPUs than it has."""

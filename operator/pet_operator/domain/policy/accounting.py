@@ -7,8 +7,9 @@ when pods got their nodes and ended, and what the ranks tell of themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
+from operator import add
 
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.policy.progress import read
@@ -57,7 +58,7 @@ def accounted(observed: Observed, status: JobStatus, now: datetime) -> Accountin
     return Accounting(
         gpu_seconds=before.gpu_seconds + _gpu_seconds(observed, before.gpus, span),
         productive_seconds=before.productive_seconds + productive,
-        lost_seconds=_sum(before.lost_seconds, lost),
+        lost_seconds=LostSeconds(*map(add, astuple(before.lost_seconds), astuple(lost))),
         counted_until=span.since + timedelta(seconds=span.passed),
         gpus=0 if rests else observed.job.spec.gpus_per_node * sum(map(_holds, observed.pods)),
         told=ToldSeconds() if begins else told or before.told,
@@ -77,7 +78,7 @@ def _span(observed: Observed, since: datetime, now: datetime, rests: bool) -> _S
 def _headings(observed: Observed, status: JobStatus, span: _Span, news: ToldSeconds | None) -> tuple[int, LostSeconds]:
     """Productive and lost seconds: together all of the span."""
     old = observed.status
-    if old.attempt == 0:
+    if not observed.under_way:
         return 0, LostSeconds(queue=span.passed)
     if old.phase == RESTARTING:
         return 0, LostSeconds(restart=span.passed)
@@ -139,16 +140,6 @@ def _news(told: ToldSeconds, before: ToldSeconds) -> ToldSeconds:
     """What was told since; a new start of the ranks begins at 0."""
     productive, redo, stall = told.productive - before.productive, told.redo - before.redo, told.stall - before.stall
     return told if min(productive, redo, stall) < 0 else ToldSeconds(productive, redo, stall)
-
-
-def _sum(one: LostSeconds, other: LostSeconds) -> LostSeconds:
-    return LostSeconds(
-        queue=one.queue + other.queue,
-        startup=one.startup + other.startup,
-        redo=one.redo + other.redo,
-        stall=one.stall + other.stall,
-        restart=one.restart + other.restart,
-    )
 
 
 def _last(moments: list[datetime | None]) -> datetime | None:
