@@ -15,6 +15,7 @@ from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Create, Observed, Site, Validation
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.template import trainer_of
+from pet_operator.domain.volumes import ClaimView
 
 Manifest = Mapping[str, Any]
 
@@ -22,12 +23,16 @@ Manifest = Mapping[str, Any]
 def objects_of(review: JobReview, trainer_image: str) -> list[Manifest]:
     """The manifests of attempt 1 in the order in which they are made; none for an invalid job.
 
-    What only the cluster knows is empty: the uids of the job, also in labels, and of the cluster.
+    What only the cluster knows is empty: the uids of the job, also in labels, and of the cluster. Claims that the job
+    names are taken to be there.
     """
     if not review.valid or review.job is None:
         return []
+    job = read_job(_kept(review.manifest))
+    named = [volume.claim_name for volume in (job.spec.data, job.spec.checkpoint.volume) if volume is not None]
     observed = Observed(
-        job=read_job(_kept(review.manifest)),
+        job=job,
+        claims={name: ClaimView(name=name, access_modes=("ReadWriteMany",)) for name in named if name},
         generation=1,
         resource_version="",
         status=JobStatus(),
