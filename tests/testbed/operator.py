@@ -49,9 +49,10 @@ class Operator:
         namespace: str = "",
         program: Sequence[str] = ("pet_operator",),
         poll_seconds: float = 0.5,
+        options: Sequence[str] = (),
     ) -> None:
         """`namespace`: the one that it looks after, with a Lease there; empty: all. `program`: a module and what it is
-        told before the operator's own arguments."""
+        told before the operator's own arguments, of which `options` are some more."""
         token = plane.service_account_token(NAMESPACE, ACCOUNT)
         words = [f"--kubeconfig={plane.kubeconfig(name, token=token)}", f"--lease-namespace={namespace or NAMESPACE}"]
         if namespace:
@@ -61,7 +62,7 @@ class Operator:
             name,
             [
                 sys.executable, "-m", *program, "--trainer-image=trainer:stock", f"--poll-seconds={poll_seconds}",
-                "--port=0", *words,
+                "--port=0", *words, *options,
             ],
             plane.folder / "logs" / f"{name}.log",
             {**os.environ, "POD_NAME": name, "PYTHONPATH": os.pathsep.join(map(str, _SOURCES))},

@@ -9,6 +9,7 @@ status. `handle` starts it as a process of its own; within, from the outside in:
     launch        what to start                volumes, environment, rendezvous, paths
     process       starts it behind a shim      shim                      ends all that descends from it
     mirror, api   the API server
+    faults        what goes wrong on command   images      what cannot be had, by its name
 """
 
 from testbed.process_node.handle import ProcessNodes as ProcessNodes

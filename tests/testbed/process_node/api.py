@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 import ssl
@@ -37,6 +38,14 @@ class Api:
         self._server = server
         self._tls = ssl.create_default_context(cafile=authority)
         self._headers = {"Authorization": f"Bearer {token}"}
+        self.connected = _open()
+
+    def line(self) -> Self:
+        """Another way to the same server, which can be cut for itself: while `connected` is not set its requests
+        wait. It is open as long as this one is."""
+        line = copy.copy(self)
+        line.connected = _open()
+        return line
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=100)
@@ -94,6 +103,7 @@ class Api:
         headers = {"Content-Type": content} if data else {}
         pause = _FIRST_PAUSE
         while True:
+            await self.connected.wait()
             try:
                 async with self._session.request(
                     method, path, data=data, headers=headers, params=params, timeout=_TIMEOUT
@@ -110,6 +120,12 @@ class Api:
             log.warning("%s %s: %s; tried again in %.1f s", method, path, failure, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _open() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 def _message(text: str) -> str:

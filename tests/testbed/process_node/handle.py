@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from testbed.control_plane import ControlPlane
+from testbed.process_node.faults import Fault, Faults
 from testbed.process_node.launch import log_file
 from testbed.process_node.node import HOST_ADDRESS
 from testbed.process_node.provisioner import CLASS
 from testbed.process_node.settings import Image, NodeSpec, Settings
+from testbed.process_node.status import timestamp
 from testbed.processes import Server
+from testbed.waiting import wait_for
 
+# What the node lifecycle controller says of a node whose Lease was not renewed for 40 to 50 s.
+_NOT_HEARD_OF = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
 _TESTS = Path(__file__).resolve().parents[2]
 _CHECKOUT = _TESTS.parent
 
@@ -49,6 +54,7 @@ class ProcessNodes:
         self.plane = plane
         self.image = image or checkout_image()
         self._settings = self.folder / "settings.json"
+        self._faults = Faults(self.folder / "faults")
         self.server = Server(
             "process-node",
             [sys.executable, "-m", "testbed.process_node", self._settings],
@@ -89,7 +95,7 @@ class ProcessNodes:
     def stop(self) -> None:
         """End it and the processes of its pods, and take its nodes out of the cluster.
 
-        The pods' objects stay as they were: delete them before. To cut the nodes off use `server.kill()`.
+        The pods' objects stay as they were: delete them before. `server.kill()` is a machine that loses its power.
         """
         self.server.stop()
         for node in self.nodes:
@@ -100,6 +106,32 @@ class ProcessNodes:
         """What a container has said so far."""
         file = log_file(self.folder / "pods", pod["metadata"]["uid"], container)
         return file.read_text() if file.exists() else ""
+
+    def cut_off(self, node: str) -> None:
+        """The network of this node is gone: it renews nothing and hears nothing, and its pods' processes live on.
+
+        The cluster notices at once, for nobody likes to wait for a minute.
+        """
+        self._faults.begin(Fault.CUT_OFF, node)
+        path = f"/api/v1/nodes/{node}"
+        status = self.plane.request("GET", path)["status"]
+        ready = {"type": "Ready", **_NOT_HEARD_OF, "lastTransitionTime": timestamp()}
+        status["conditions"] = [ready, *(entry for entry in status["conditions"] if entry["type"] != "Ready")]
+        self.plane.request("PATCH", f"{path}/status", {"status": {"conditions": status["conditions"]}})
+
+    def rejoin(self, node: str) -> None:
+        """It is there again; returns when pods can be scheduled to it."""
+        self._faults.end(Fault.CUT_OFF, node)
+        path = f"/api/v1/nodes/{node}"
+        wait_for(f"node {node}", lambda: _schedulable(self.plane.request("GET", path)))
+
+    def run_out_of_memory(self, pod: Mapping[str, Any]) -> None:
+        """The kernel ends a running pod's container, all of it."""
+        self._faults.begin(Fault.OUT_OF_MEMORY, pod["metadata"]["uid"])
+
+    def deafen(self, pod: Mapping[str, Any]) -> None:
+        """The pod's container never gets SIGTERM: it goes on until its grace is over."""
+        self._faults.begin(Fault.DEAF, pod["metadata"]["uid"])
 
     def _ready(self) -> bool:
         items = self.plane.request("GET", "/api/v1/nodes")["items"]

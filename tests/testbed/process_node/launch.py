@@ -9,6 +9,8 @@ from pathlib import Path
 from testbed.process_node.api import Api, Manifest
 from testbed.process_node.environment import variables
 from testbed.process_node.expansion import expand
+from testbed.process_node.faults import Faults
+from testbed.process_node.images import pull
 from testbed.process_node.paths import Paths
 from testbed.process_node.process import Runner
 from testbed.process_node.rendezvous import Rendezvous
@@ -23,12 +25,13 @@ _RUN_DIR = "PETJOB_RUN_DIR"
 
 @dataclass(frozen=True)
 class Host:
-    """What all pods of a process node share. `folder` holds a folder for each pod, by its uid."""
+    """What all pods of a node share; `api` is its line. `folder` holds a folder for each pod, by its uid."""
 
     api: Api
     image: Image
     runner: Runner
     rendezvous: Rendezvous
+    faults: Faults
     folder: Path
 
 
@@ -50,6 +53,7 @@ def log_file(pods: Path, uid: str, container: str) -> Path:
 
 async def prepare(container: Manifest, pod: Manifest, volumes: Mapping[str, Path], host: Host) -> Launch:
     """Decide all of it, for a pod that has its address. Raises NotYet for what is to come, Unsupported."""
+    pull(container.get("image", ""))
     uid, name = pod["metadata"]["uid"], container["name"]
     folder = host.folder / uid
     termination_file = folder / f"{name}.termination"

@@ -13,9 +13,10 @@ from testbed.folders import remove
 from testbed.process_node.api import ApiError, Manifest
 from testbed.process_node.errors import NotYet, StartError, Unsupported
 from testbed.process_node.events import Events
+from testbed.process_node.faults import Fault
 from testbed.process_node.launch import Host, prepare
 from testbed.process_node.messages import termination_message
-from testbed.process_node.process import Process
+from testbed.process_node.process import KILLED, Process
 from testbed.process_node.status import ContainerStatus, PodStatus
 from testbed.process_node.stop import Stop
 from testbed.process_node.support import unsupported
@@ -43,6 +44,7 @@ class Pod:
 
     def __init__(self, manifest: Manifest, host: Host) -> None:
         metadata = manifest["metadata"]
+        self.node: str = manifest["spec"]["nodeName"]
         self._manifest = manifest
         self._host = host
         self._uid = metadata["uid"]
@@ -124,16 +126,21 @@ class Pod:
         finally:
             code = await process.kill()
         message = termination_message(container, launch.termination_file, launch.log, code)
-        status.end(code, message, process.finished)
+        status.end(code, message, process.finished, out_of_memory=code == KILLED and self._has(Fault.OUT_OF_MEMORY))
         await self._report()
 
     async def _until_ended(self, process: Process) -> None:
-        """Wait for the end; once it is wished ask for it, and return at the latest when the time for it is over."""
-        await _either(process.end, self._stop.wait())
-        if not process.end.done():
-            process.terminate()
+        """Wait for the end; once it is wished ask for it, and return at the latest when the time for it is over. Return
+        when its memory is over, too."""
+        await _first(process.end, self._stop.wait(), self._host.faults.wait(Fault.OUT_OF_MEMORY, self._uid))
+        if not process.end.done() and self._stop.wished:
+            if not self._has(Fault.DEAF):
+                process.terminate()
             self._events.note("Killing", "Stopping container")
-            await _either(process.end, self._stop.over())
+            await _first(process.end, self._stop.over())
+
+    def _has(self, fault: Fault) -> bool:
+        return self._host.faults.holds(fault, self._uid)
 
     async def _patiently(self, status: ContainerStatus, action: Callable[[], Awaitable[T]]) -> T:
         """The result of an action that needs what may not be there yet. Raises _Stopped."""
@@ -181,10 +188,11 @@ class Pod:
         return bool(found["metadata"]["uid"] == self._uid)
 
 
-async def _either(task: asyncio.Task[int], other: Coroutine[Any, Any, object]) -> None:
-    """Wait for one of them; the task goes on, the other does not."""
-    waiting = asyncio.create_task(other)
+async def _first(task: asyncio.Task[int], *others: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of them; the task goes on, the others do not."""
+    waiting = [asyncio.create_task(other) for other in others]
     try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        waiting.cancel()
+        for each in waiting:
+            each.cancel()

@@ -14,7 +14,7 @@ from pathlib import Path
 from testbed.process_node import shim
 from testbed.process_node.errors import StartError
 
-_KILLED = 128 + signal.SIGKILL
+KILLED = 128 + signal.SIGKILL
 
 
 class Process:
@@ -45,7 +45,7 @@ class Process:
         code = await self._shim.wait()
         self.finished = datetime.now(UTC)
         await self._runner.forget(self._shim.pid, killed=code < 0)
-        return code if code >= 0 else _KILLED
+        return code if code >= 0 else KILLED
 
 
 class Runner:

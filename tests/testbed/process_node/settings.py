@@ -57,6 +57,11 @@ class Settings:
         """The process node makes it when its nodes are registered and it has seen all pods."""
         return Path(self.folder, "ready")
 
+    @property
+    def faults_folder(self) -> Path:
+        """Where faults are begun and ended."""
+        return Path(self.folder, "faults")
+
     def save(self, path: Path) -> None:
         """Write it for the process node alone: the token is in it."""
         path.touch(mode=0o600)

@@ -51,9 +51,10 @@ class ContainerStatus:
         self._identity = f"process://{pid}"
         self._set("running", startedAt=timestamp(started))
 
-    def end(self, code: int, message: str, finished: datetime) -> None:
+    def end(self, code: int, message: str, finished: datetime, *, out_of_memory: bool = False) -> None:
         """It ended by itself or was ended."""
-        self._terminate(code, "Error" if code else "Completed", message, timestamp(finished))
+        reason = "OOMKilled" if out_of_memory else "Error" if code else "Completed"
+        self._terminate(code, reason, message, timestamp(finished))
 
     def fail_to_start(self, message: str) -> None:
         """Its program could not be run."""

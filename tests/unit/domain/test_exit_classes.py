@@ -79,7 +79,7 @@ def test_memory_that_ran_out_is_tried_once_more() -> None:
     assert stands(life.view.status) == (
         "Failed",
         "OOM",
-        "OOM 2 times without a new checkpoint; pod job-2-0 on node node-0: OOM: OOMKilled: the container ran out of "
+        "OOM 2 times; pod job-2-0 on node node-0: OOM: OOMKilled: the container ran out of "
         "memory (its limit is 16Gi); raise the trainer's memory limit in spec.template, or have it use less, and "
         "annotate the job with pet.dev/restart-requested",
     )
@@ -115,12 +115,19 @@ def test_no_restarts_are_none_of_any_kind(code: int) -> None:
     assert Life(maxRestarts=0).ends(code, why=why, told=code != 137) == ["Failed"]
 
 
-@pytest.mark.parametrize(("code", "why"), [(137, "OOMKilled"), (77, "Error")])
-def test_a_new_checkpoint_begins_an_own_budget_anew(code: int, why: str) -> None:
-    life = Life(maxRestarts=5)
-    for number in range(1, 6):
-        checkpoint = saved(100 * number)
-        assert life.end(code, why=why, checkpoint=checkpoint, iteration=number).status.phase == "Restarting"
+@pytest.mark.parametrize(
+    ("age", "saves", "phase"),
+    [(3601, True, "Restarting"), (3600, True, "Failed"), (100, True, "Failed"), (9999, False, "Failed")],
+)
+def test_an_end_is_forgiven_with_a_new_checkpoint_and_with_time(age: float, saves: bool, phase: str) -> None:
+    life = Life()
+    for number, after in enumerate((100, age)):
+        checkpoint = saved(100 * number + 100) if saves else None
+        status = life.end(137, why="OOMKilled", told=saves, after=after, checkpoint=checkpoint, **KILLED).status
+    assert (status.phase, status.reason) == (phase, "OOM")
+
+
+KILLED = {"class": "Crash", "type": "SIGKILL", "iteration": 7}
 
 
 def test_a_request_begins_an_own_budget_anew() -> None:

@@ -13,7 +13,8 @@ from pet_operator.domain.status import AttemptRecord, Failure, JobStatus, Restar
 
 DETERMINISTIC, LOOP = "Deterministic", "RestartLoop"
 # Restarts that these get, whatever else the job has used up; they count against nothing else. An end by memory may be
-# a neighbour's doing once; numbers that are not finite are tried from an older checkpoint.
+# a neighbour's doing once; numbers that are not finite are tried from an older checkpoint. One is forgiven when both a
+# newer checkpoint was saved and `windowSeconds` have passed: memory that leaks allows some steps each time.
 OWN = {OUT_OF_MEMORY: 1, NUMERIC_GUARD: 2}
 _BEFORE_THE_FIRST_STEP = 1
 _LOOP_FACTOR = 10
@@ -27,16 +28,16 @@ class Spent:
     message: str
 
 
-def spent(status: JobStatus, cause: Failure, limits: Restart) -> Spent | None:
+def spent(status: JobStatus, cause: Failure, limits: Restart, now: datetime) -> Spent | None:
     """Whether this end of the attempt that `status` is in is one too many of its kind. `maxRestarts: 0` leaves no
     budget of any kind."""
     if _same(status.failure, cause):
         where = "before the first step" if cause.iteration is None else f"at iteration {cause.iteration}"
         words = f"the same {cause.type or cause.class_} {where} twice: another start would end the same way"
         return Spent(DETERMINISTIC, words)
-    before = [record for record in _in_vain(status) if record.reason == cause.class_]
+    before = [record for record in _unforgiven(status, limits, now) if record.reason == cause.class_]
     if cause.class_ in OWN and len(before) >= min(OWN[cause.class_], limits.max_restarts):
-        return Spent(cause.class_, f"{cause.class_} {_times(len(before) + 1)} without a new checkpoint")
+        return Spent(cause.class_, f"{cause.class_} {_times(len(before) + 1)}")
     if _made_no_step(cause):
         stillborn = [record for record in before if record.to_iteration in (None, record.from_iteration)]
         if len(stillborn) >= min(_BEFORE_THE_FIRST_STEP, limits.max_restarts):
@@ -72,16 +73,18 @@ def _same(before: Failure | None, cause: Failure) -> bool:
     return cause.class_ == APP_ERROR and line is not None and line == last_line(before.traceback)
 
 
-def _in_vain(status: JobStatus) -> list[AttemptRecord]:
-    """The attempts before this one since the newest checkpoint last advanced, and since a person has begun the job
-    anew: it may be another one by then."""
+def _unforgiven(status: JobStatus, limits: Restart, now: datetime) -> list[AttemptRecord]:
+    """The attempts before this one that are recent, or after which no checkpoint has come; none from before a person
+    has begun the job anew, since it may be another one by then."""
     found: list[AttemptRecord] = []
-    saved = status.checkpoint.iteration if status.checkpoint else None
+    saved, in_vain = status.checkpoint.iteration if status.checkpoint else None, True
     for record in reversed(status.attempts):
-        if advanced(record, saved) or _older(record.started_at, status.start_time):
+        if _older(record.started_at, status.start_time):
             break
-        found.append(record)
+        in_vain = in_vain and not advanced(record, saved)
         saved = record.from_iteration
+        if in_vain or not _older(record.ended_at, now - timedelta(seconds=limits.window_seconds)):
+            found.append(record)
     return found[1:]
 
 

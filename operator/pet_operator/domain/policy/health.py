@@ -5,6 +5,8 @@ from __future__ import annotations
 from pet.runfiles.exits import ExitCode
 from pet_operator.domain.conditions import Statement
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.ends import STORAGE_FULL
+from pet_operator.domain.policy.backoff import advanced
 from pet_operator.domain.status import JobStatus
 
 NOT_PERSISTENT = "NotPersistent"
@@ -18,6 +20,9 @@ def health(observed: Observed, status: JobStatus) -> Statement:
             return Statement("False", NOT_PERSISTENT, message)
     if status.failure is not None and status.failure.class_ == _UNUSABLE:
         return Statement("False", _UNUSABLE, status.failure.message)
+    saved = status.checkpoint.iteration if status.checkpoint else None
+    if status.failure is not None and status.failure.class_ == STORAGE_FULL and not advanced(status.current, saved):
+        return Statement("False", STORAGE_FULL, status.failure.message)
     if status.checkpoint is None:
         return Statement("Unknown", "NoCheckpoint", "no checkpoint has been saved yet")
     if not status.checkpoint.verified:

@@ -59,7 +59,7 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
     text, remedy = describe(cause), f"; {_REMEDIES[cause.class_]}" if cause.class_ in _REMEDIES else ""
     if cause.class_ in _NEVER:
         return Outcome(False, _NEVER[cause.class_], text + remedy, recent, window)
-    if spent := budget.spent(status, cause, limits):
+    if spent := budget.spent(status, cause, limits, now):
         return Outcome(False, spent.reason, f"{spent.message}; {text}{remedy}", recent, window)
     if cause.class_ == STORAGE_FULL:
         text += f"; tried again each {STORAGE_RETRY_SECONDS:.0f} s"
