@@ -10,11 +10,13 @@ from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
 from pet_operator.domain.policy.health import health
-from pet_operator.domain.status import CheckpointStatus, Failure, JobStatus
+from pet_operator.domain.status import AttemptRecord, CheckpointStatus, Failure, JobStatus
 
 WARNING = ("NotPersistent", "spec.checkpoint.volume: is absent")
 SAVED = CheckpointStatus(iteration=5, verified=True)
 UNUSABLE = Failure(class_="CheckpointUnusable", message="none verifies")
+FULL = Failure(class_="StorageFull", message="no room")
+BEGUN = AttemptRecord(from_iteration=5)
 NONE_YET = ("Unknown", "NoCheckpoint", "no checkpoint has been saved yet")
 
 
@@ -27,6 +29,10 @@ NONE_YET = ("Unknown", "NoCheckpoint", "no checkpoint has been saved yet")
          ("Unknown", "Unverified", "the newest checkpoint has no manifest to verify it by")),
         ((), JobStatus(failure=Failure(class_="Crash"), checkpoint=SAVED), ("True", "Verified", "")),
         ((), JobStatus(failure=UNUSABLE, checkpoint=SAVED), ("False", "CheckpointUnusable", "none verifies")),
+        ((), JobStatus(failure=FULL, checkpoint=SAVED, attempts=(BEGUN,)), ("False", "StorageFull", "no room")),
+        ((), JobStatus(failure=FULL, attempts=(BEGUN,)), ("False", "StorageFull", "no room")),
+        ((), JobStatus(failure=FULL, checkpoint=replace(SAVED, iteration=6), attempts=(BEGUN,)),
+         ("True", "Verified", "")),
         ((("ResumeOff", "x"), WARNING), JobStatus(checkpoint=SAVED), ("False", *WARNING)),
     ],
 )  # fmt: skip
