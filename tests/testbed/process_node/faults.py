@@ -31,6 +31,15 @@ class Faults:
     def end(self, fault: Fault, subject: str) -> None:
         """All is well again."""
         self._file(fault, subject).unlink(missing_ok=True)
+        self._confirmation(fault, subject).unlink(missing_ok=True)
+
+    def confirm(self, fault: Fault, subject: str) -> None:
+        """By the process node: it has taken effect."""
+        self._confirmation(fault, subject).touch()
+
+    def confirmed(self, fault: Fault, subject: str) -> bool:
+        """Whether it has taken effect; of cut nodes alone it is told."""
+        return self._confirmation(fault, subject).exists()
 
     def holds(self, fault: Fault, subject: str) -> bool:
         """Whether it was begun and has not ended."""
@@ -40,6 +49,9 @@ class Faults:
         """Until it holds, or does not any more."""
         while self.holds(fault, subject) is not until:
             await asyncio.sleep(_POLL_SECONDS)
+
+    def _confirmation(self, fault: Fault, subject: str) -> Path:
+        return self._folder / f"confirmed.{fault.value}.{subject}"
 
     def _file(self, fault: Fault, subject: str) -> Path:
         return self._folder / f"{fault.value}.{subject}"

@@ -110,9 +110,10 @@ class ProcessNodes:
     def cut_off(self, node: str) -> None:
         """The network of this node is gone: it renews nothing and hears nothing, and its pods' processes live on.
 
-        The cluster notices at once, for nobody likes to wait for a minute.
+        Returns when that is so. The cluster notices at once, for nobody likes to wait for a minute.
         """
         self._faults.begin(Fault.CUT_OFF, node)
+        wait_for(f"the cut of node {node}", lambda: self._faults.confirmed(Fault.CUT_OFF, node))
         path = f"/api/v1/nodes/{node}"
         status = self.plane.request("GET", path)["status"]
         ready = {"type": "Ready", **_NOT_HEARD_OF, "lastTransitionTime": timestamp()}

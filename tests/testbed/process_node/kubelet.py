@@ -95,6 +95,7 @@ class Kubelet:
         while True:
             await self._faults.wait(Fault.CUT_OFF, node.name)
             line.connected.clear()
+            self._faults.confirm(Fault.CUT_OFF, node.name)
             await self._faults.wait(Fault.CUT_OFF, node.name, until=False)
             line.connected.set()
             await register(line, node, port)
