@@ -74,6 +74,35 @@ def test_a_running_job_with_all_there_is_to_know(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_what_became_of_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {"queue": 120, "startup": 40, "redo": 0, "stall": 0, "restart": 3}
+    accounting = {"gpuSeconds": 30000, "productiveSeconds": 3600, "lostSeconds": lost, "gpus": 8}
+    text = told(job(phase="Running", accounting=accounting), capsys)
+    assert text[-1] == ("  time          1h2m, 95 % productive; lost: queue 2m, startup 40s, restart 3s; 8.3 GPU hours")
+    text = told(job(phase="Running", accounting={"productiveSeconds": 60}), capsys)
+    assert text[-1] == "  time          1m, 100 % productive"
+    assert "time" not in "".join(told(job(phase="Pending", accounting={"gpus": 8}), capsys))
+
+
+def test_what_is_wrong_although_the_job_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    conditions = [
+        {"type": "Accepted", "status": "True", "reason": "Valid"},
+        {
+            "type": "Hung",
+            "status": "True",
+            "reason": "NoStep",
+            "message": "rank 3 on node gpu-7 is the furthest behind",
+        },
+        {"type": "CheckpointHealthy", "status": "False", "reason": "NotPersistent", "message": "there is no volume"},
+    ]
+    assert told(job(phase="Running", conditions=conditions), capsys)[3:5] == [
+        "  warning       NoStep: rank 3 on node gpu-7 is the furthest behind",
+        "  warning       NotPersistent: there is no volume",
+    ]
+    fine = [entry | {"status": "True" if entry["type"] == "CheckpointHealthy" else "False"} for entry in conditions]
+    assert "warning" not in "".join(told(job(phase="Running", conditions=fine), capsys))
+
+
 def test_numbers_that_are_no_longer_fed_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     progress = RUNNING["progress"] | {"stale": True, "observedAt": "2026-01-31T11:55:00Z"}  # type: ignore[operator]
     text = told(job(phase="Running", progress=progress), capsys)

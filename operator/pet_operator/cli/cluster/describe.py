@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -9,14 +10,17 @@ from pet_operator.cli.cluster.freshness import status_of
 from pet_operator.cli.live import short_duration
 from pet_operator.cli.output import count, fact, line
 from pet_operator.domain.codec import read_time
+from pet_operator.domain.conditions import CHECKPOINT_HEALTHY, HUNG
 from pet_operator.domain.ends import describe
 from pet_operator.domain.numbers import duration
 from pet_operator.domain.status import (
     FAILED,
     RUNNING,
     SUCCEEDED,
+    Accounting,
     AttemptRecord,
     CheckpointStatus,
+    Condition,
     Failure,
     JobStatus,
     Progress,
@@ -47,6 +51,8 @@ def print_job(job: Manifest, now: datetime) -> None:
     if not status.phase:
         fact("message", "no operator has written a status; does one run, and look after this namespace?")
     fact("message", status.message)
+    for condition in filter(_is_trouble, status.conditions):
+        fact("warning", f"{condition.reason}: {condition.message}")
     for label, value in _facts(status, now):
         fact(label, value)
     fact("attempts", *(_attempt(record, status.failure, now) for record in status.attempts))
@@ -66,6 +72,11 @@ def print_pods(pods: Sequence[PodView]) -> None:
         fact("", f"and {len(ordered) - len(shown)} more")
 
 
+def _is_trouble(condition: Condition) -> bool:
+    """What is wrong although the job may go on."""
+    return (condition.type, condition.status) in ((HUNG, "True"), (CHECKPOINT_HEALTHY, "False"))
+
+
 def _facts(status: JobStatus, now: datetime) -> Iterator[tuple[str, str]]:
     if status.world_size is not None:
         rank0 = f", rank 0 in {status.rank0_pod}" if status.rank0_pod else ""
@@ -78,6 +89,8 @@ def _facts(status: JobStatus, now: datetime) -> Iterator[tuple[str, str]]:
         yield "checkpoint", _checkpoint(status.checkpoint, now)
     if status.attempt:
         yield "restarts", str(status.restarts)
+    if status.accounting is not None and (time := _time(status.accounting)):
+        yield "time", time
 
 
 def _progress(progress: Progress, status: JobStatus, now: datetime) -> Iterator[tuple[str, str]]:
@@ -109,6 +122,21 @@ def _checkpoint(checkpoint: CheckpointStatus, now: datetime) -> str:
     if checkpoint.verified is not None:
         parts.append("verified" if checkpoint.verified else "not verified")
     return ", ".join(part for part in parts if part)
+
+
+def _time(accounting: Accounting) -> str:
+    """What became of it: `1h2m, 93 % productive; lost: queue 2m, startup 40s; 8.3 GPU hours`."""
+    lost = dataclasses.asdict(accounting.lost_seconds)
+    total = accounting.productive_seconds + sum(lost.values())
+    if not total:
+        return ""
+    causes = ", ".join(f"{cause} {duration(seconds)}" for cause, seconds in lost.items() if seconds)
+    parts = [
+        f"{duration(total)}, {100 * accounting.productive_seconds // total} % productive",
+        f"lost: {causes}" if causes else "",
+        f"{accounting.gpu_seconds / 3600:.1f} GPU hours" if accounting.gpu_seconds else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _attempt(record: AttemptRecord, failure: Failure | None, now: datetime) -> str:
