@@ -9,10 +9,11 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+from harness.jobs import cpu_manifest
 from harness.memory_api import MemoryApi, Object
 from harness.memory_operator import KEY, MemoryOperator, submit
 from harness.observing import report
-from harness.timeless import LoopClock
+from harness.timeless import NOON, LoopClock
 from pet_operator.domain.codec import decode, read_time, write_time
 from pet_operator.domain.constants import (
     CLAIM,
@@ -196,17 +197,19 @@ class World:
 
     async def rival(self, there: bool) -> None:
         """A person makes an older job that writes to the same folder, or deletes it."""
-        if there:
+        if there and RIVAL not in self._names(JOB):
             spec = {"managedBy": "example.com/other", "checkpoint": {"volume": {"claimName": SHARED}, "path": "job"}}
-            self._rival = submit(self.api, RIVAL, **spec)["metadata"]["uid"]
-        else:
+            rival = cpu_manifest(RIVAL, **spec)
+            rival["metadata"]["creationTimestamp"] = write_time(NOON - timedelta(days=1))
+            self._rival = self.api.put(JOB, rival)["metadata"]["uid"]
+        if not there:
             self.api.drop(JOB, RIVAL)
 
     async def claim(self, there: bool) -> None:
         """A person makes the claim that the job may name, or deletes it."""
-        if there:
+        if there and not self._names(CLAIM):
             self.api.put(CLAIM, {"metadata": {"name": SHARED}, "spec": {"accessModes": ["ReadWriteMany"]}})
-        else:
+        if not there:
             self.api.drop(CLAIM, SHARED)
 
     async def kubelet(self) -> None:
