@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator format generate lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator programs format generate lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -34,16 +34,20 @@ test-unit: .venv/.ready ## pure code
 test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
 	$(BIN)/pytest tests/component
 
-test-integration: .venv/.ready ## a real control plane, whose programs are built once: command line, operator, nodes (Linux)
+test-integration: programs ## a real control plane: command line, operator, nodes (Linux)
 	$(BIN)/pytest tests/integration
 
-test-reliability: .venv/.ready ## every fault with all its repetitions; about an hour
+# Not by a test that needs them: it would be timed out on a slow machine.
+programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source once, in some ten minutes
+	PYTHONPATH=tests $(BIN)/python -m testbed.programs
+
+test-reliability: programs ## every fault with all its repetitions; about an hour
 	$(BIN)/pytest tests/reliability
 
 bench: .venv/.ready ## figures as ratios in one run
 	PYTHONPATH=tests $(BIN)/python tests/bench/loop_overhead.py
 
-bench-operator: .venv/.ready ## the operator beside a raw loop that makes the same objects, on a real API server
+bench-operator: programs ## the operator beside a raw loop that makes the same objects, on a real API server
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_throughput.py
 
 format: .venv/.ready ## let ruff format the code
