@@ -262,3 +262,10 @@ def test_any_value_for_a_key_is_taken_as_its_type_or_refused_by_its_name(name: s
     problems = refusal(yaml.safe_dump(tree))
     assert problems != ()
     assert all(problem.field.startswith((name, "config")) for problem in problems or ())
+
+
+def test_what_was_meant_is_only_guessed_for_the_first_of_many_unknown_keys() -> None:
+    """A guess takes milliseconds, and the operator does nothing else meanwhile."""
+    found = problems_of("\n".join(f"MISC.SEED{number}: 1" for number in range(100)))
+    guesses = ["did you mean" in message for message in found.values()]
+    assert guesses == [True] * 20 + [False] * 80

@@ -30,6 +30,12 @@ def test_an_invalid_job_fails_before_any_pod_with_every_problem_in_words() -> No
     assert said(decision.status, "Reconciling") == ("False", "Failed", "")
 
 
+def test_very_many_or_very_long_problems_do_not_fill_the_status() -> None:
+    """Of one that is too large the API server would take nothing."""
+    lines = stands(decide(observed(problems=("x" * 100_000, *["y"] * 100)), NOON).status)[2].split("\n")
+    assert lines == ["x" * 1000 + "…", *["y"] * 19, "and 81 more; `pet plan` names all"]
+
+
 def test_an_invalid_job_is_not_judged_again_until_it_is_edited() -> None:
     view = observed(problems=PROBLEMS)
     refused = seen(view, decide(view, NOON), validation=VALID)

@@ -20,6 +20,8 @@ MOVED = {
     "DATALOADER": ("DATA", "its keys are in DATA since Pet 0.6, for example DATA.LOADER_THREADS"),
 }
 
+_GUESSES = 20  # what was meant by a key takes milliseconds to find, and whoever has so many wrong ones reads no more
+
 
 def merge_yaml(root: CfgNode, schema: Schema, text: str, source: str, *, lines: bool) -> list[Problem]:
     """Merge YAML text. `source` names it in messages, with the line if `lines`. Raises ConfigError if it is no YAML."""
@@ -41,7 +43,7 @@ def merge_pairs(root: CfgNode, schema: Schema, pairs: Sequence[object], source: 
 def _merge(root: CfgNode, schema: Schema, entries: Iterable[tuple[str, object, str]]) -> list[Problem]:
     problems = []
     for name, value, where in entries:
-        problem = _unknown(schema, name, value, where)
+        problem = _unknown(schema, name, value, where, guess=len(problems) < _GUESSES)
         if problem is None:
             try:
                 _set(root, name, checked(schema.keys[name], value))
@@ -77,8 +79,8 @@ def _outside(number: float, least: float, most: float) -> str:
     return "not a finite number"
 
 
-def _unknown(schema: Schema, name: str, value: object, where: str) -> Problem | None:
-    """Why this name is no key, or None if it is one."""
+def _unknown(schema: Schema, name: str, value: object, where: str, *, guess: bool) -> Problem | None:
+    """Why this name is no key, or None if it is one. `guess`: whether to say which key was meant."""
     if not name:
         return Problem(where, f"gives {show(value)} to a key without a name; name it, for example MISC.SEED")
     if name in schema.keys:
@@ -90,7 +92,7 @@ def _unknown(schema: Schema, name: str, value: object, where: str) -> Problem | 
     if top in MOVED:
         place, message = MOVED[top]
         return UnknownKey(name, f"{message} ({where})", place)
-    near = schema.nearest(name)
+    near = schema.nearest(name) if guess else None
     return UnknownKey(name, f"no such key{f', did you mean {near}?' if near else ''} ({where})", near)
 
 

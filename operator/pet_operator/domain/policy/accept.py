@@ -7,6 +7,8 @@ from pet_operator.domain.decision import Observed
 from pet_operator.domain.policy import requests, takeover, volumes
 
 INVALID_CONFIG, SPEC_DRIFT = "InvalidConfig", "SpecDrift"
+# A status says them in several places, and of a large one the API server takes nothing.
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 1000
 
 
 def accept(observed: Observed) -> Statement:
@@ -19,11 +21,18 @@ def accept(observed: Observed) -> Statement:
         return _drift(observed) or _as_before(observed)
     validation = observed.validation
     if validation.problems:
-        return Statement("False", INVALID_CONFIG, "\n".join(validation.problems))
+        return Statement("False", INVALID_CONFIG, _words(validation.problems))
     if not observed.under_way and (waits := volumes.unmet(observed) or takeover.refused(observed)):
         return waits
     reason, message = next(iter(validation.warnings), ("Valid", ""))
     return Statement("True", reason, message)
+
+
+def _words(problems: tuple[str, ...]) -> str:
+    """A line for each; of very many, or very long ones, the beginning."""
+    lines = [text if len(text) <= _LONGEST_PROBLEM else f"{text[:_LONGEST_PROBLEM]}…" for text in problems]
+    more = len(lines) - _MOST_PROBLEMS
+    return "\n".join([*lines[:_MOST_PROBLEMS], *([f"and {more} more; `pet plan` names all"] if more > 0 else [])])
 
 
 def _drift(observed: Observed) -> Statement | None:
