@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from harness.junk import JOB, Path, job_places, json_values, texts, with_junk
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,67 +15,6 @@ from pet.config.defaults import schema
 from pet.config.errors import JobWarning, Problem
 from pet.config.job import read_job
 
-Path = tuple[str | int, ...]
-
-JOB: dict[str, Any] = {
-    "apiVersion": "pet.dev/v1",
-    "kind": "PetTrainingJob",
-    "metadata": {"name": "job", "namespace": "team", "uid": "u", "annotations": {"a": "b"}},
-    "spec": {
-        "cfg": "cfgs/tasks/cls/a.yaml",
-        "type": "tasks",
-        "config": {
-            "MISC": {"DEVICE": "cpu", "CKPT": "x"},
-            "DATA": {"PIXEL_MEAN": [0.5], "PIXEL_STD": [0.5]},
-            "TRAIN": {"DATASETS": ["a_train"], "BATCH_SIZE": 8, "HOOKS": [{"type": "a:B", "args": {}}]},
-            "SOLVER": {"SCHEDULER": {"TOTAL_EPOCHS": 2, "POLICY": "COSINE", "STEPS": [1, 2]}},
-            "MODEL": {"IN_CHANNELS": 1},
-        },
-        "overrides": {"MISC.SEED": 1, "TRAIN.TRANSFORMS": ["resize"]},
-        "scriptArgs": ["MISC.DISPLAY_ITER", "3"],
-        "image": "mine",
-        "nodes": 2,
-        "gpusPerNode": 0,
-        "procsPerNode": 2,
-        "gpuResource": "nvidia.com/gpu",
-        "template": {"spec": {"containers": [{"name": "trainer", "env": [{"name": "A", "value": "1"}]}]}},
-        "sharedMemory": {"size": "1Gi"},
-        "data": {"claimName": "c", "path": "a", "readOnly": True},
-        "checkpoint": {"volume": {"size": "1Gi", "accessModes": ["ReadWriteMany"]}, "path": "p", "resume": "other"},
-        "deadlines": {"activeSeconds": 9, "stallSeconds": "auto"},
-        "metrics": {"port": 9400},
-    },
-}
-
-
-def places(tree: object, path: Path = ()) -> Iterator[Path]:
-    """The way to everything in a tree, but for the root."""
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-def with_junk(path: Path, junk: object) -> Any:
-    """The job with something else at one place."""
-    job = copy.deepcopy(JOB)
-    inner: Any = job
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = junk
-    return job
-
-
-texts = st.text(max_size=6) | st.sampled_from(
-    ["\0", "\ud800", "None", "..", "/", "[", "{", "--", "0x" + "f" * 5000, "{a: &x [*x]}", "1e999", ""]
-)
-numbers = st.integers() | st.floats() | st.sampled_from([10**30, -(10**30), 2**63, 10**400])
-json_values = st.recursive(
-    st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-job_places = st.sampled_from([*places(JOB), ("spec", "junk"), ("junk",), ("metadata", "junk")])
 keys = st.sampled_from([*schema("cls").sections, *schema("cls").keys])
 
 
