@@ -96,6 +96,8 @@ class HttpApi:
         fault = self._faults.meets(asked)
         if fault is not None:
             await asyncio.sleep(fault.delay)
+            if request.transport is None or request.transport.is_closing():
+                return web.Response()  # nobody waits any more, so it is cancelled
             if fault.status:
                 return _refusal(ApiError(fault.status, fault.reason, "injected"), fault.headers)
         try:

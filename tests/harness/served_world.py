@@ -48,7 +48,7 @@ class ServedWorld(World):
         """Live on until it `holds`. Raises AssertionError if it never does, and what was found wrong meanwhile."""
         limit = time.monotonic() + SECONDS
         while not holds():
-            assert self._faults == []
+            assert self._faults == [], self._faults
             assert time.monotonic() < limit, f"never {what}: {self.job()}"
             await asyncio.sleep(_TICK)
 
