@@ -41,7 +41,7 @@ def merge_pairs(root: CfgNode, schema: Schema, pairs: Sequence[object], source: 
 
 
 def _merge(root: CfgNode, schema: Schema, entries: Iterable[tuple[str, object, str]]) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     for name, value, where in entries:
         problem = _unknown(schema, name, value, where, guess=len(problems) < _GUESSES)
         if problem is None:
