@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -69,6 +70,11 @@ class World:
         self.gateway = Mortal(self)
         self.operator = MemoryOperator(self.api, self.gateway)
         self._poller = Poller(self.operator.cache, self, self._clock, self.operator.queue.add, 5.0)
+
+    async def live(self, history: Iterable[tuple[Any, ...]]) -> None:
+        """What happens, in this order: each a method, and its arguments."""
+        for what, *arguments in history:
+            await getattr(self, what)(*arguments)
 
     async def begin(self) -> None:
         """The operator sees what there is."""

@@ -49,8 +49,7 @@ async def lived(name: str, death: int | None = None, *, answered: bool = True) -
     world = World(**({"nodes": 2} | spec))
     if death is not None:
         world.die(death, answered=answered)
-    for what, *arguments in history:
-        await getattr(world, what)(*arguments)
+    await world.live(history)
     world.gateway.lives = None
     assert await world.calm() <= 10
     if not world.api.all(JOB):
