@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import ssl
 import statistics
 import tempfile
@@ -25,23 +24,19 @@ from typing import Any
 
 import aiohttp
 from harness.cluster import what
-from harness.jobs import cpu_manifest
+from operator_load import NODES, cpu_seconds, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
 from testbed.waiting import wait_for
 
-from pet.config.check import stock_cfg
 from pet.config.job import read_job
 from pet_operator.domain import manifests
 from pet_operator.domain.constants import JOB, POD
 from pet_operator.domain.decision import Create, Site
 
-NODES = 8
-CFG = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
 SCRIPT = "tools/tasks/cls/train_net.py"
 AT_ONCE = 64  # requests of the raw loop
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -57,13 +52,6 @@ class Round:
     def pods_per_second(self) -> float:
         """The figure."""
         return self.pods / self.seconds
-
-
-def submit(plane: ControlPlane, namespace: str, number: int) -> list[dict[str, Any]]:
-    """Make jobs; returns them as the API server has them."""
-    path = f"/apis/{JOB.api_version}/namespaces/{namespace}/{JOB.plural}"
-    spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": NODES, "checkpoint": {}}
-    return [plane.request("POST", path, cpu_manifest(f"job-{index}", **spec)) for index in range(number)]
 
 
 def objects(job: dict[str, Any]) -> list[Create]:
@@ -128,7 +116,7 @@ async def watch_pods(session: aiohttp.ClientSession, namespace: str) -> None:
 def raw(plane: ControlPlane, number: int) -> Round:
     """One round of the raw loop."""
     with Namespace(plane) as namespace:
-        jobs = submit(plane, namespace.name, number)
+        jobs = submit(plane, namespace.name, number, nodes=NODES)
         before = time.process_time()
         events = written(plane, "admin", namespace.name, lambda: asyncio.run(make_raw(plane, namespace.name, jobs)))
         return measured(events, time.process_time() - before, number)
@@ -144,7 +132,7 @@ def operator(plane: ControlPlane, number: int) -> Round:
     """One round of the operator: it finds the jobs at its start."""
     idle = start_cost(plane)
     with Namespace(plane) as namespace:
-        submit(plane, namespace.name, number)
+        submit(plane, namespace.name, number, nodes=NODES)
         process = Operator(plane, namespace=namespace.name)
 
         def work() -> None:
@@ -159,22 +147,6 @@ def operator(plane: ControlPlane, number: int) -> Round:
         return measured(events, used, number)
 
 
-def written(plane: ControlPlane, user: str, namespace: str, work: Callable[[], None]) -> list[dict[str, Any]]:
-    """The writes of a user in a namespace while `work` is done, but events."""
-    before = sum(1 for _ in plane.audit())
-    work()
-    events = list(plane.audit())[before:]
-    kept = {event["auditID"]: event for event in events if counts(event, user, namespace)}
-    return list(kept.values())
-
-
-def counts(event: dict[str, Any], user: str, namespace: str) -> bool:
-    """Whether this is a write that belongs to the figure."""
-    place = event["objectRef"]
-    ours = event["user"]["username"] == user and place.get("namespace") == namespace
-    return ours and event["verb"] not in ("get", "list", "watch") and place["resource"] not in ("events", "leases")
-
-
 def measured(events: list[dict[str, Any]], cpu: float, number: int) -> Round:
     """By the times at which the API server began and ended."""
     made = [event for event in events if what(event) == "create pods"]
@@ -182,12 +154,6 @@ def measured(events: list[dict[str, Any]], cpu: float, number: int) -> Round:
     began = min(datetime.fromisoformat(event["requestReceivedTimestamp"]) for event in events)
     ended = max(datetime.fromisoformat(event["stageTimestamp"]) for event in made)
     return Round((ended - began).total_seconds(), cpu, len(events), len(made))
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used since it began."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def compare(plane: ControlPlane, number: int, rounds: int) -> None:

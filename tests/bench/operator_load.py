@@ -1,0 +1,48 @@
+"""What the benches of the operator share: jobs to work on, and how its work is measured from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.jobs import cpu_manifest
+from testbed.control_plane import ControlPlane
+
+from pet.config.check import stock_cfg
+from pet_operator.domain.constants import JOB
+
+NODES = 8
+CFG = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def submit(plane: ControlPlane, namespace: str, number: int, *, nodes: int, name: str = "job") -> list[dict[str, Any]]:
+    """Make jobs, called `name` or with numbers behind it; returns them as the API server has them."""
+    path = f"/apis/{JOB.api_version}/namespaces/{namespace}/{JOB.plural}"
+    batch = {"TRAIN.BATCH_SIZE": 2 * nodes}
+    spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": nodes, "checkpoint": {}, "overrides": batch}
+    names = [name] if number == 1 else [f"{name}-{index}" for index in range(number)]
+    return [plane.request("POST", path, cpu_manifest(each, **spec)) for each in names]
+
+
+def written(plane: ControlPlane, user: str, namespace: str, work: Callable[[], None]) -> list[dict[str, Any]]:
+    """The writes of a user in a namespace while `work` is done, as audit events; Events and Leases do not count."""
+    before = sum(1 for _ in plane.audit())
+    work()
+    events = list(plane.audit())[before:]
+    kept = {event["auditID"]: event for event in events if _counts(event, user, namespace)}
+    return list(kept.values())
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _counts(event: dict[str, Any], user: str, namespace: str) -> bool:
+    place = event["objectRef"]
+    theirs = event["user"]["username"] == user and place.get("namespace") == namespace
+    return theirs and event["verb"] not in ("get", "list", "watch") and place["resource"] not in ("events", "leases")
