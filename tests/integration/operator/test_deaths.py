@@ -14,7 +14,16 @@ from testbed.waiting import wait_for
 
 JOB = job(nodes=2, config=(ROOT / CFG).read_text(), checkpoint={"volume": {"size": "1Gi"}})
 SIDE_BY_SIDE = 4
-TIMES = {"startTime", "completionTime", "startedAt", "endedAt", "observedAt", "savedAt", "lastTransitionTime"}
+TIMES = {
+    "startTime",
+    "completionTime",
+    "startedAt",
+    "endedAt",
+    "observedAt",
+    "savedAt",
+    "lastTransitionTime",
+    "accounting",
+}
 
 
 def timeless(value: Any) -> Any:
