@@ -12,7 +12,7 @@ from datetime import datetime
 from pet_operator.domain import manifests
 from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
-from pet_operator.domain.ends import reason_of
+from pet_operator.domain.ends import SUSPEND, reason_of
 from pet_operator.domain.numbers import ended
 from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart, takeover
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
@@ -21,7 +21,7 @@ from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
 from pet_operator.domain.policy.health import health
 from pet_operator.domain.policy.progress import advance, throttled
-from pet_operator.domain.policy.stop import SUSPEND, SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
+from pet_operator.domain.policy.stop import SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
 from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.policy.timers import next_timer
 from pet_operator.domain.policy.ttl import expired

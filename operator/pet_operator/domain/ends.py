@@ -15,6 +15,8 @@ NODE_LOST = "NodeLost"  # a type of Disrupted
 
 # As reasons of attempts that nobody is to blame for.
 DISRUPTIONS = (DISRUPTED, NODE_LOST, PREEMPTED)
+# Likewise, where somebody asked for it.
+SUSPEND, RESTART = "Suspended", "RestartRequested"
 
 
 def reason_of(cause: Failure) -> str:

@@ -45,6 +45,18 @@ def test_attempts_that_begin_where_the_one_before_did_come_later_each_time(
     assert waited is None if seconds is None else seconds <= (waited or 0) <= 1.25 * seconds
 
 
+@pytest.mark.parametrize("reason", ["Suspended", "RestartRequested"])
+def test_an_attempt_that_somebody_ended_is_no_fruitless_one(reason: str) -> None:
+    asked, failed = AttemptRecord(started_at=NOON, reason=reason), AttemptRecord(started_at=NOON, reason="Crash")
+    assert delay(JobStatus(phase="Restarting", attempts=(failed, failed, asked, asked))) is None
+    assert 1 <= (delay(JobStatus(phase="Restarting", attempts=(failed, asked, failed, failed))) or 0) <= 1.25
+
+
+def test_a_job_that_goes_on_as_somebody_wished_does_so_at_once() -> None:
+    failed = AttemptRecord(started_at=NOON, reason="Crash")
+    assert delay(JobStatus(phase="Pending", attempts=(failed, failed, failed))) is None
+
+
 def test_jobs_that_fail_together_do_not_come_back_together() -> None:
     status = JobStatus(attempts=(AttemptRecord(started_at=NOON),) * 8)
     assert len({delay(status, f"uid-{number}") for number in range(20)}) == 20

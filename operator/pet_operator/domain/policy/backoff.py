@@ -6,8 +6,8 @@ import zlib
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from pet_operator.domain.ends import DISRUPTIONS, STORAGE_FULL
-from pet_operator.domain.status import AttemptRecord, JobStatus
+from pet_operator.domain.ends import DISRUPTIONS, RESTART, STORAGE_FULL, SUSPEND
+from pet_operator.domain.status import PENDING, AttemptRecord, JobStatus
 
 STORAGE_RETRY_SECONDS = 60.0
 DISRUPTIONS_AT_EASE, DISRUPTION_WINDOW = 5, timedelta(minutes=10)
@@ -16,13 +16,14 @@ _JITTER = 0.25
 
 
 def not_before(status: JobStatus, uid: str) -> datetime | None:
-    """At once the first time, and where the attempt before has saved something to go on from; then later by 1, 2, 4 …
-    60 s for each attempt in a row that has not, and for each disruption too many. A full disk is tried each minute.
+    """At once where somebody asked for it, and where the attempt before has saved something to go on from; else later
+    by 1, 2, 4 … 60 s for each attempt in a row that has not, and for each disruption too many. A full disk is tried
+    each minute.
 
     Jobs that fail together do not all come back together: up to a quarter is added, by the job's `uid` and attempt.
     """
     began = status.current.started_at
-    if began is None:
+    if began is None or status.phase == PENDING:  # a job that begins, or goes on as somebody wished
         return None
     if len(status.attempts) > 1 and status.attempts[-2].reason == STORAGE_FULL:
         return began + timedelta(seconds=STORAGE_RETRY_SECONDS)
@@ -52,7 +53,7 @@ def _fruitless(status: JobStatus) -> int:
     """Ended attempts in a row that left nothing to go on from but what they had begun with."""
     count = 0
     for record, following in reversed(list(pairwise(status.attempts))):
-        if advanced(record, following.from_iteration):
+        if record.reason in (SUSPEND, RESTART) or advanced(record, following.from_iteration):
             break
         count += 1
     return count

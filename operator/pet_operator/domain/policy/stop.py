@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pet_operator.domain.decision import Delete, Observed
+from pet_operator.domain.ends import RESTART, SUSPEND
 from pet_operator.domain.numbers import ended
 from pet_operator.domain.policy import clean, deadline, requests
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.status import FAILED, RESTARTING, SUSPENDED, Failure, JobStatus, Nodes
 
-SUSPEND, RESTART = "Suspended", "RestartRequested"
 SUSPEND_WORDS = "spec.suspend is true"
 
 
