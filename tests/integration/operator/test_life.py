@@ -75,7 +75,8 @@ def test_a_failed_job_is_restarted_on_request(stage: Stage, played: Jobs) -> Non
 
 def test_a_job_that_is_edited_while_it_is_suspended_goes_on_as_it_is_now(stage: Stage, played: Jobs) -> None:
     with Operator(stage.plane):
-        played.apply(job(config=CONFIG, checkpoint=VOLUME))
+        shared = {"volume": {"size": "1Gi", "accessModes": ["ReadWriteMany"]}}
+        played.apply(job(config=CONFIG, checkpoint=shared))
         played.reaches("job", "Running")
         for _ in range(3):  # quickly, before the pods have gone
             for wanted in (True, False):
