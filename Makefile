@@ -34,8 +34,9 @@ test-unit: .venv/.ready ## pure code
 test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
 	$(BIN)/pytest tests/component
 
+# They wait more than they compute: side by side, a file by one process, each with control planes of its own.
 test-integration: programs ## a real control plane: command line, operator, nodes (Linux)
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration --numprocesses 2 --dist loadfile
 
 # Not by a test that needs them: it would be timed out on a slow machine.
 programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source once, in some ten minutes
