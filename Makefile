@@ -29,7 +29,7 @@ lint: .venv/.ready ## ruff, mypy --strict, import contracts
 	$(BIN)/lint-imports
 
 test-unit: .venv/.ready ## pure code
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit --numprocesses 2
 
 test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
 	$(BIN)/pytest tests/component

@@ -68,6 +68,8 @@ class Operator:
             {**os.environ, "POD_NAME": name, "PYTHONPATH": os.pathsep.join(map(str, _SOURCES))},
         )  # fmt: skip
 
+        self._log_begins = self.server.log.stat().st_size if self.server.log.exists() else 0  # others had its name
+
     def __enter__(self) -> Operator:
         self.start()
         return self
@@ -87,6 +89,10 @@ class Operator:
     def kill(self) -> None:
         """As when its node fails."""
         self.server.kill()
+
+    def log(self) -> str:
+        """What it has logged, in all its lives."""
+        return self.server.log.read_bytes()[self._log_begins :].decode()
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples, whatever their labels."""

@@ -64,4 +64,4 @@ def test_many_jobs_at_once_all_come_to_their_ends(stage: Stage, played: Jobs) ->
             status = played.wait(name, "over", lambda status: status.get("phase") in ("Succeeded", "Failed"))
             expected = "Failed" if name.endswith("3") else "Succeeded"
             assert (status["phase"], status["attempt"], status["restarts"]) == (expected, 1, 0)
-        assert "ERROR" not in operator.server.log.read_text()
+        assert "ERROR" not in operator.log()

@@ -75,7 +75,7 @@ def test_odd_jobs_disturb_nobody(stage: Stage, played: Jobs) -> None:
         good = played.reaches("good", "Succeeded")
         assert (good["attempt"], good["restarts"]) == (1, 0)
         assert operator.page("/healthz") == "ok\n"
-        log = operator.server.log.read_text()
+        log = operator.log()
         for name in names:
             played.delete(name, "--wait=false")
     print(*(f"{number:4} {outcome}" for outcome, number in outcomes.most_common()), sep="\n")
