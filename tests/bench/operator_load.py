@@ -14,6 +14,7 @@ from pet.config.check import stock_cfg
 from pet_operator.domain.constants import JOB
 
 NODES = 8
+POLL_SECONDS = 5.0  # as in a cluster; tests are in a hurry
 CFG = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -20,7 +20,7 @@ from typing import Any
 from harness.cluster import what
 from harness.observing import running
 from harness.timeless import NOON
-from operator_load import NODES, cpu_seconds, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
@@ -50,7 +50,7 @@ def resident(pid: int) -> float:
 
 def idle_and_restart(plane: ControlPlane, number: int) -> None:
     """One operator, and its successor, on jobs whose pods are all there."""
-    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name) as process:
+    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS) as process:
         base = resident(process.server.pid)
         submit(plane, namespace.name, number, nodes=NODES)
         wait_for("all pods", lambda: len(namespace.all("pods")) == number * NODES, 1200.0)
@@ -76,7 +76,7 @@ def idle_and_restart(plane: ControlPlane, number: int) -> None:
 
 def latencies(plane: ControlPlane) -> None:
     """An idle operator, one job after the other."""
-    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name):
+    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS):
         begins, failures = [], []
         for index in range(SAMPLES):
             name = f"job-{index}"

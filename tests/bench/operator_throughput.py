@@ -24,7 +24,7 @@ from typing import Any
 
 import aiohttp
 from harness.cluster import what
-from operator_load import NODES, cpu_seconds, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
@@ -124,7 +124,7 @@ def raw(plane: ControlPlane, number: int) -> Round:
 
 def start_cost(plane: ControlPlane) -> float:
     """CPU seconds of an operator that finds nothing to do."""
-    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name) as process:
+    with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS) as process:
         return cpu_seconds(process.server.pid)
 
 
@@ -133,7 +133,7 @@ def operator(plane: ControlPlane, number: int) -> Round:
     idle = start_cost(plane)
     with Namespace(plane) as namespace:
         submit(plane, namespace.name, number, nodes=NODES)
-        process = Operator(plane, namespace=namespace.name)
+        process = Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS)
 
         def work() -> None:
             process.start()
