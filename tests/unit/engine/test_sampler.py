@@ -70,6 +70,27 @@ def test_a_run_takes_exactly_the_steps_that_are_left(run: TrainBatches, start: i
     assert len(list(rest)) == len(rest) == max(0, run.max_iter - start + 1)
 
 
+@given(run=runs(), accumulate=st.integers(1, 5), world_size=st.sampled_from([1, 2, 3]), data=st.data())
+def test_steps_of_several_batches_take_the_same_batches_up_to_the_end_of_each_epoch(
+    run: TrainBatches, accumulate: int, world_size: int, data: st.DataObject
+) -> None:
+    per_epoch = run.iter_per_epoch
+    several = TrainBatches(**{**vars(run), "accumulate": accumulate})
+    start = data.draw(st.integers(1, run.max_iter))
+    rest = TrainBatches(**{**vars(several), "start_iter": start})
+    batches = list(of_world(run, 1, max_iter=per_epoch * (run.max_iter // several.iter_per_epoch + 1))[0])
+    taken = 0
+    for step in range(1, run.max_iter + 1):
+        number = min(accumulate, per_epoch - taken % per_epoch)
+        if step == start:
+            assert len(rest) == len(list(rest))
+            assert list(rest) == list(several)[taken:]
+        expected = tuple(-(-len(batch) // world_size) for batch in batches[taken : taken + number])
+        assert TrainBatches(**{**vars(several), "world_size": world_size}).sizes(step) == expected
+        taken += number
+    assert list(several) == batches[:taken]
+
+
 def test_a_hundred_steps_from_step_one_are_a_hundred() -> None:
     # The public sampler of the original gives 99.
     run = TrainBatches(50, 4, 100, 1, seed=0, rank=0, world_size=1, drop_last=True)

@@ -129,6 +129,19 @@ def test_row_28_a_short_batch_is_dropped_as_cudnn_says_unless_drop_last_does(
     assert [len(batch) for batch in batches(loader)][:4] == [6, 6, 6, 2 if steps == 4 else 6]
 
 
+@WORKERS
+@pytest.mark.parametrize("start", [1, 2, 3, 6])
+def test_a_run_in_steps_of_two_batches_goes_on_anywhere_and_each_epoch_ends_with_the_rest(
+    workers: int, start: int
+) -> None:
+    cfg = config(workers, *IN_EPOCHS, "DATA.DROP_LAST", False, "TRAIN.BATCH_SIZE", 8, "SOLVER.ACCUMULATE_STEPS", 2)
+    whole = make_train_data_loader(cfg, Augmented())
+    assert (whole.iter_per_epoch, whole.max_iter) == (2, 6)
+    assert [whole.sizes(step) for step in range(1, 5)] == [(8, 8), (4,), (8, 8), (4,)]
+    rest = make_train_data_loader(cfg, Augmented(), start)
+    assert batches(rest) == batches(whole)[(start - 1) // 2 * 3 + (start - 1) % 2 * 2 :]
+
+
 @pytest.mark.parametrize("epochs", [None, 0, -1])
 def test_row_33_without_positive_epochs_the_run_counts_iterations(epochs: int | None) -> None:
     loader = make_train_data_loader(config(0, "SOLVER.SCHEDULER.TOTAL_EPOCHS", epochs), Augmented())

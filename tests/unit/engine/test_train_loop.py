@@ -17,7 +17,7 @@ from harness.stores import overwrite
 from harness.toy import Toy, ToyData, ToyModel, short_toy, toy_config, weights
 
 from pet.config import Config
-from pet.engine import loop as loop_module
+from pet.engine import update as update_module
 from pet.engine.errors import StopRequested
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import POINTS
@@ -64,7 +64,7 @@ def test_a_step_has_pet_s_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     note(torch.optim.SGD, "zero_grad", "zero_grad")
     note(ToyModel, "forward", "forward")
     note(torch.autograd, "backward", "backward")
-    note(loop_module, "clip_gradients", "clip")
+    note(update_module, "clip_gradients", "clip")
     note(IterationTimer, "after_step", "timer")
     note(LRScheduler, "after_step", "learning rate")
     note(MetricReducer, "after_step", "reduce")

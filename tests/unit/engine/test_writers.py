@@ -187,10 +187,11 @@ def test_steps_done_again_count_as_redone_and_not_as_productive(tmp_path: Path) 
 def test_series_are_bounded_and_what_is_left_out_is_counted(tmp_path: Path, storage: EventStorage) -> None:
     session = toy_session(tmp_path)
     storage.put_scalars(time=0.5, hook_time=1.5)
+    storage.samples = 40
     for number in range(40):
         storage.put_scalar(f"head{number}_loss", 1.0)
         storage.put_scalar(f"number{number}", 1.0)
-    RunFileWriter(session, max_iter=8, batch_size=10).write()
+    RunFileWriter(session, max_iter=8).write()
     metrics = published(session)
     assert (len(metrics.losses), len(metrics.user), metrics.dropped_terms) == (32, 32, 16)
     assert (metrics.step_seconds, metrics.pace_seconds) == (0.5, 2.0)

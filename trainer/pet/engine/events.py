@@ -77,12 +77,16 @@ class History:
 
 
 class StepMetrics(NamedTuple):
-    """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already."""
+    """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already.
+
+    With a `share` below 1 they are those of one of the step's batches, which has that share of its samples.
+    """
 
     iteration: int
     device_names: tuple[str, ...]
     values: torch.Tensor | None
     host: Mapping[str, float]
+    share: float
 
 
 class EventStorage:
@@ -100,6 +104,7 @@ class EventStorage:
         self._hints: dict[str, bool] = {}
         self._prefix = ""
         self.pending: list[StepMetrics] = []  # steps whose numbers are still on the device, see pet.engine.metrics
+        self.samples = 0  # trained on by all ranks since this process began
         self.nonfinite = 0  # losses that were NaN or infinite when they were read
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True) -> None:

@@ -77,15 +77,16 @@ class SeededCollate:
 class TrainLoader:
     """The batches of one rank for the whole run, from `start_iter` on; `len()` is the number of steps of the run.
 
-    Attributes: `max_iter`, `iter_per_epoch`, `start_iter` in steps; `batch_size`, global, in samples; `max_epoch`, None
-    in iteration mode.
+    Iterating gives one batch after the other; how many a step takes, `sizes` says. Attributes: `max_iter`,
+    `iter_per_epoch`, `start_iter` in steps; `batch_size`, global, in samples; `max_epoch`, None in iteration mode.
     """
 
     def __init__(self, cfg: Config, dataset: SizedDataset, start_iter: int, collate: Collate | None, seed: int) -> None:
         schedule = cfg.SOLVER.SCHEDULER
         self.batch_size: int = cfg.TRAIN.BATCH_SIZE
         drop_last = bool(cfg.MISC.CUDNN) if cfg.DATA.DROP_LAST is None else cfg.DATA.DROP_LAST
-        self.iter_per_epoch = epoch_length(len(dataset), self.batch_size, drop_last)
+        accumulate: int = cfg.SOLVER.ACCUMULATE_STEPS
+        self.iter_per_epoch = epoch_length(len(dataset), self.batch_size, drop_last, accumulate)
         if self.iter_per_epoch == 0:
             raise ConfigError.of(
                 "TRAIN.BATCH_SIZE",
@@ -98,7 +99,8 @@ class TrainLoader:
         self.start_iter = start_iter
         self.seed = seed
         self.batches = TrainBatches(len(dataset), self.batch_size, self.max_iter, start_iter, seed, get_rank(),
-                                    get_world_size(), drop_last)  # fmt: skip
+                                    get_world_size(), drop_last, accumulate)  # fmt: skip
+        self.sizes = self.batches.sizes
         self._dataset = SeededDataset(dataset, seed)
         self._collate = SeededCollate(collate or torch.utils.data.default_collate, seed)
         self._loader = _loader(cfg, self._dataset, self.batches, self._collate)
@@ -119,6 +121,7 @@ class TrainLoader:
         return {
             "seed": self.seed,
             "batch_size": self.batch_size,
+            "accumulate": self.batches.accumulate,
             "size": self.batches.size,
             "iter_per_epoch": self.iter_per_epoch,
         }

@@ -16,18 +16,18 @@ from torch import nn
 
 from pet.config import Config
 from pet.engine.checkpointer import CheckPointer
-from pet.engine.ddp import broadcast_buffers, explain_unused, sum_losses, unwrap
-from pet.engine.distributed import is_peer_error, synchronize
+from pet.engine.ddp import broadcast_buffers, explain_unused, unwrap
+from pet.engine.distributed import get_world_size, is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import Call, HookSet, attach, run_all
 from pet.engine.loader import TrainLoader
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
-from pet.engine.optimizer import clip_gradients
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session, current_session
 from pet.engine.stop import StopAgreement
+from pet.engine.update import Update
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.runfiles.heartbeat import Section
 
@@ -78,7 +78,7 @@ class TrainLoop:
         self.max_iter = loader.max_iter
         self.iteration = loader.start_iter - 1  # the last finished step
         self.stop = StopAgreement()
-        self._clip = cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS if cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED else None
+        self._update = Update(cfg, model, optimizer)
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
                                      loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
@@ -156,35 +156,43 @@ class TrainLoop:
         self.stop.settle()
 
     def _step(self, batches: Iterator[Any], storage: EventStorage) -> None:
-        heartbeat, begun = self.session.heartbeat, time.perf_counter()
+        begun, data_time = time.perf_counter(), 0.0
         for call in self.hooks.before_step:
             call(storage=storage)
+        sizes = self.loader.sizes(storage.iter)
+        samples = sum(sizes)
+        for place, size in enumerate(sizes, start=1):
+            inputs, targets, waited = self._fetch(batches)
+            data_time += waited
+            if place == 1:
+                self.optimizer.zero_grad(set_to_none=True)
+            share = size / samples
+            outputs, loss = self._update.backward(inputs, targets, share, last=place == len(sizes))
+            write_metrics(self._numbers(outputs, loss), storage, share)
+        for call in self.hooks.after_backward:
+            call(storage=storage)
+        told = self._update.apply()
+
+        self.iteration = self.session.iteration = storage.iter
+        storage.samples += samples * get_world_size()
+        write_metrics({"data_time": data_time, **(told if self._metrics_on else {})}, storage)
+        self.session.heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
+
+    def _fetch(self, batches: Iterator[Any]) -> tuple[Any, Any, float]:
+        """The next batch's inputs and targets, on their way to the device, and the seconds waited for it."""
+        heartbeat = self.session.heartbeat
         heartbeat.enter(Section.DATA)
         fetching = time.perf_counter()
         inputs, targets, _ = next(batches)
-        data_time = time.perf_counter() - fetching
+        waited = time.perf_counter() - fetching
         heartbeat.enter(Section.STEP)
-        inputs = inputs.to(self.device, non_blocking=True)
-        targets = targets.to(self.device, non_blocking=True)
+        return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True), waited
 
-        self.optimizer.zero_grad(set_to_none=True)
-        outputs = self.model(inputs, targets)
-        loss = sum_losses(outputs)
-        torch.autograd.backward(loss)
-        for call in self.hooks.after_backward:
-            call(storage=storage)
-        norm = clip_gradients(self.optimizer, self._clip) if self._clip else None
-        self.optimizer.step()
-
-        self.iteration = self.session.iteration = storage.iter
-        numbers: dict[str, torch.Tensor | float] = {"data_time": data_time}
-        if self._metrics_on:
-            norms = {} if norm is None else {"grad_norm": norm}
-            numbers |= {**outputs["losses"], **outputs["metrics"], **norms, "total_loss": loss}
-        else:
-            numbers[UNLOGGED_LOSS] = loss
-        write_metrics(numbers, storage)
-        heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
+    def _numbers(self, outputs: dict[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What is told of one batch. The model's own dictionaries stay as they are."""
+        if not self._metrics_on:
+            return {UNLOGGED_LOSS: loss}
+        return {**outputs["losses"], **outputs["metrics"], "total_loss": loss}
 
     def _maybe_stop(self, storage: EventStorage) -> None:
         if "time" in storage.histories():

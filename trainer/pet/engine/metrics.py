@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 
 import torch
 import torch.distributed as dist
@@ -24,11 +25,12 @@ MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
 UNLOGGED_LOSS = "total_loss (not logged)"
 
 
-def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage) -> None:
+def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage, share: float = 1.0) -> None:
     """Remember this step's numbers without reading the device.
 
     `metrics` holds scalar tensors of one device, or plain numbers; every rank must give the same names.
     Values appear in the storage when the window ends. Names that contain "loss" are checked for being finite.
+    With a `share` below 1 they belong to one batch of several: what appears is the mean over the step's samples.
     """
     on_device: dict[str, torch.Tensor] = {}
     on_host: dict[str, float] = {}
@@ -42,7 +44,7 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
         with torch.no_grad():
             # One operation for all terms; detaching each of them would cost one per term.
             values = torch.stack(list(on_device.values()))
-    storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host))
+    storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host, share))
 
 
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
@@ -55,14 +57,21 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
         return
     on_device, on_host = _read(window)
     broken: list[NonFiniteLoss] = []
-    for step in window:
-        # Each zip takes what is the step's, since the names are the first to end.
-        numbers = chain(zip(step.device_names, on_device, strict=False), zip(step.host, on_host, strict=False))
-        for name, value in numbers:
-            if "loss" in name and not math.isfinite(value):
-                broken.append(NonFiniteLoss(step.iteration, name, value))
-            if name != UNLOGGED_LOSS:
-                storage.put_scalar(name, value)
+    for iteration, parts in groupby(window, key=attrgetter("iteration")):
+        means: dict[str, float] = {}
+        for part in parts:
+            # Each zip takes what is the part's, since the names are the first to end.
+            numbers = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
+            for name, value in numbers:
+                if "loss" in name and not math.isfinite(value):
+                    broken.append(NonFiniteLoss(iteration, name, value))
+                if part.share < 1.0:
+                    means[name] = means.get(name, 0.0) + part.share * value
+                elif name != UNLOGGED_LOSS:
+                    storage.put_scalar(name, value)
+        means.pop(UNLOGGED_LOSS, None)
+        for name, mean in means.items():
+            storage.put_scalar(name, mean)
     storage.nonfinite += len(broken)
     if broken and guard:
         raise broken[0]

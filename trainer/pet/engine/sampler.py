@@ -1,7 +1,8 @@
 """Which samples a step trains on: a pure function of seed and iteration, so that a run can go on anywhere.
 
 The order of an epoch is one permutation of the data set, cut into global batches; a rank takes its contiguous share of
-each. So the samples of a step depend on the global batch size, never on the number of ranks, workers or restarts.
+each. A step takes one batch, or `accumulate` of them; the last step of an epoch takes those that are left. So the
+samples of a step depend on these two numbers, never on that of ranks, workers or restarts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Key = tuple[int, int]  # (epoch, index in the data set); epochs count from 0
 class TrainBatches:
     """The batches of one rank, from `start_iter` to `max_iter` inclusive.
 
-    Iterating gives lists of keys, one list per step. `batch_size` is global and must divide by `world_size`. A short
+    Iterating gives lists of keys, one list per batch. `batch_size` is global and must divide by `world_size`. A short
     last batch of an epoch is dropped, or filled up to a multiple of the world size from the epoch's beginning.
     """
 
@@ -33,23 +34,43 @@ class TrainBatches:
     rank: int
     world_size: int
     drop_last: bool
+    accumulate: int = 1
 
     @property
     def iter_per_epoch(self) -> int:
         """Steps in one epoch."""
-        return epoch_length(self.size, self.batch_size, self.drop_last)
+        return epoch_length(self.size, self.batch_size, self.drop_last, self.accumulate)
 
     def __len__(self) -> int:
-        return max(0, self.max_iter - self.start_iter + 1)
+        return max(0, self._batches_until(self.max_iter) - self._batches_until(self.start_iter - 1))
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, order = -1, torch.empty(0)
-        for step in range(self.start_iter - 1, self.max_iter):
-            if step // self.iter_per_epoch != epoch:
-                epoch = step // self.iter_per_epoch
+        for step in range(self.start_iter, self.max_iter + 1):
+            if (step - 1) // self.iter_per_epoch != epoch:
+                epoch = (step - 1) // self.iter_per_epoch
                 order = self._order(epoch)
-            begin = step % self.iter_per_epoch * self.batch_size
-            yield [(epoch, index) for index in self._share(order, begin)]
+            for batch in self._batches_of(step):
+                yield [(epoch, index) for index in self._share(order, batch * self.batch_size)]
+
+    def sizes(self, step: int) -> tuple[int, ...]:
+        """How many samples this rank takes in each batch of a step, as many as every other rank."""
+        lengths = (min(self.batch_size, self.size - batch * self.batch_size) for batch in self._batches_of(step))
+        return tuple(math.ceil(length / self.world_size) for length in lengths)
+
+    def _batches_of(self, step: int) -> range:
+        """The batches of a step, counted from 0 in its epoch."""
+        first = (step - 1) % self.iter_per_epoch * self.accumulate
+        return range(first, min(first + self.accumulate, self._batches_per_epoch))
+
+    def _batches_until(self, step: int) -> int:
+        """Batches in all steps of the run up to this one."""
+        epochs, steps = divmod(step, self.iter_per_epoch)
+        return epochs * self._batches_per_epoch + steps * self.accumulate
+
+    @property
+    def _batches_per_epoch(self) -> int:
+        return epoch_length(self.size, self.batch_size, self.drop_last)
 
     def _order(self, epoch: int) -> torch.Tensor:
         generator = torch.Generator()
@@ -84,6 +105,7 @@ class EvaluationBatches:
             yield [(0, index) for index in mine[begin : begin + self.batch_size]]
 
 
-def epoch_length(size: int, batch_size: int, drop_last: bool) -> int:
-    """Steps that one epoch of `size` samples takes."""
-    return size // batch_size if drop_last else math.ceil(size / batch_size)
+def epoch_length(size: int, batch_size: int, drop_last: bool, accumulate: int = 1) -> int:
+    """Steps that one epoch of `size` samples takes, of `accumulate` batches each but perhaps the last."""
+    batches = size // batch_size if drop_last else math.ceil(size / batch_size)
+    return math.ceil(batches / accumulate)

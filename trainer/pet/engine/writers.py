@@ -93,23 +93,23 @@ class JSONWriter(EventWriter):
 class RunFileWriter(EventWriter):
     """The numbers that the launcher serves as `/metrics` and `/status`."""
 
-    def __init__(self, session: Session, max_iter: int, batch_size: int, redo_until: int = 0) -> None:
-        """`batch_size` is the global one; steps up to `redo_until` were done before by an earlier attempt."""
+    def __init__(self, session: Session, max_iter: int, redo_until: int = 0) -> None:
+        """Steps up to `redo_until` were done before by an earlier attempt."""
         self.session = session
         self.max_iter = max_iter
-        self.batch_size = batch_size
         self.redo_until = redo_until
 
     def write(self) -> None:
         """Fill the session's metrics and publish them."""
         storage, metrics = get_event_storage(), self.session.metrics
-        self._account(storage, steps=storage.iter - metrics.iteration)
-        metrics.iteration = storage.iter
+        steps, samples = storage.iter - metrics.iteration, storage.samples - metrics.samples_total
+        self._account(storage, steps)
+        metrics.iteration, metrics.samples_total = storage.iter, storage.samples
         if storage.iter_per_epoch > 0:
             metrics.epoch = (storage.iter - 1) // storage.iter_per_epoch + 1
         metrics.step_seconds = storage.history("time").median(WINDOW)
         metrics.pace_seconds = pace_seconds(storage)
-        metrics.samples_per_second = self.batch_size / metrics.pace_seconds
+        metrics.samples_per_second = samples / steps / metrics.pace_seconds
         metrics.eta_seconds = eta_seconds(storage, self.max_iter)
         metrics.nonfinite_losses = storage.nonfinite
         numbers = storage.latest_with_smoothing_hint(WINDOW)
@@ -123,9 +123,8 @@ class RunFileWriter(EventWriter):
         self.session.publish()
 
     def _account(self, storage: EventStorage, steps: int) -> None:
-        """Add the window's samples and seconds to the totals."""
+        """Add the window's seconds to the totals."""
         metrics, seconds = self.session.metrics, storage.history("time").avg(steps) * steps
-        metrics.samples_total += steps * self.batch_size
         kind = "redoSeconds" if storage.iter <= self.redo_until else "productiveSeconds"
         metrics.accounting[kind] = metrics.accounting.get(kind, 0.0) + seconds
         metrics.accounting.setdefault("startupSeconds", time.monotonic() - self.session.started - seconds)

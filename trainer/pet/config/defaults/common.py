@@ -91,7 +91,7 @@ TRAIN: Declaration = {
     "WEIGHTS": Key("", str, "file of pre-trained weights; not read on resume"),
     "DATASETS": Key((), tuple[str, ...], "names in the data set catalogue"),
     "BATCH_SIZE": Key(
-        16, int, "images of one step over all ranks; must divide by the world size; ours", minimum=1, maximum=IMAGES
+        16, int, "images of one batch over all ranks; must divide by the world size; ours", minimum=1, maximum=IMAGES
     ),
     "AUTO_RESUME": Key(True, bool, "go on from the newest verified checkpoint"),
     "METRICS_ON": Key(True, bool, "log losses and metrics; ours"),
@@ -198,7 +198,9 @@ SOLVER: Declaration = {
         "ENABLED": Key(False, bool, "mixed precision; ours"),
         "DTYPE": Key("bfloat16", Literal["bfloat16", "float16"], "the lower precision; ours"),
     },
-    "ACCUMULATE_STEPS": Key(1, int, "batches of one optimizer step; ours", minimum=1),
+    "ACCUMULATE_STEPS": Key(
+        1, int, "batches whose gradients one step adds up; an epoch's last step takes the rest; ours", minimum=1
+    ),
     "EMA": {
         "ENABLED": Key(False, bool, "keep a moving average of the weights; ours"),
         "DECAY": Key(0.9998, float, "of the moving average; ours", minimum=0, maximum=1),

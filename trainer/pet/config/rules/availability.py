@@ -24,7 +24,6 @@ NOT_AVAILABLE_YET = {
     "TEST.WEIGHTS": "evaluation of given weights without training",
     "TEST.PRECISE_BN.ENABLED": "precise batch-norm statistics",
     "SOLVER.AMP.ENABLED": "mixed precision",
-    "SOLVER.ACCUMULATE_STEPS": "gradient accumulation",
     "SOLVER.EMA.ENABLED": "the moving average of the weights",
     "SOLVER.NAN_GUARD_SKIP": "skipping the batches that went bad",
     "MODEL.AUXDET.STEP1_ENABLED": "the warm-up of an auxiliary head",

@@ -122,7 +122,7 @@ def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter
     return [
         CommonMetricPrinter(metrics.cfg, max_iter),
         *([records] if records else []),
-        RunFileWriter(session, max_iter, cfg.TRAIN.BATCH_SIZE, redo_until=records.redo_until if records else 0),
+        RunFileWriter(session, max_iter, redo_until=records.redo_until if records else 0),
     ]
 
 
