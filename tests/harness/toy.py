@@ -92,6 +92,7 @@ class Toy:
     hooks: Sequence[Any] = ()
     last_hooks: Callable[[Session, TrainLoader], Iterable[Any]] = lambda session, loader: ()
     environment: JobEnvironment | None = None
+    fused: bool | None = None  # as Optimizer takes it
     session: Session | None = None  # None: one of its own
 
     @property
@@ -119,7 +120,7 @@ class Toy:
         )
         session.record_in(checkpointer, cfg, "toy.yaml")
         checkpointer.load_model(model)
-        optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER).build()
+        optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER, self.fused).build()
         checkpointer.load_optimizer(optimizer)
         loader = make_train_data_loader(cfg, self.data or ToyData(), checkpointer.iteration + 1, self.collate)
         set_run_length(cfg, loader)

@@ -211,7 +211,8 @@ def test_failures_are_listed(job: Job, plan: Plan) -> None:
 def test_names_of_the_metrics_are_the_documented_ones(job: Job, plan: Plan) -> None:
     job.start()
     job.beat(Section.STEP, steps=4, resumed=40)
-    job.tell(replace(METRICS, hook_errors={"Mine": 1}, checkpoint_failures={"OSError": 2}, user={"number": 3.0}))
+    amp = {"amp_loss_scale": 1024.0, "amp_skipped_steps": 2}
+    job.tell(replace(METRICS, hook_errors={"Mine": 1}, checkpoint_failures={"OSError": 2}, user={"number": 3.0}, **amp))
     series = job.series(plan)
     names = {name.partition("|")[0].removeprefix("pet_train_") for name in series}
     assert names == {
@@ -221,12 +222,14 @@ def test_names_of_the_metrics_are_the_documented_ones(job: Job, plan: Plan) -> N
         "checkpoint_last_success_timestamp_seconds", "checkpoint_iteration", "checkpoint_size_bytes",
         "checkpoint_interval_seconds", "checkpoint_save_duration_seconds_bucket",
         "checkpoint_save_duration_seconds_count", "checkpoint_save_duration_seconds_sum", "eval_metric",
+        "amp_loss_scale", "amp_skipped_steps_total",
         "hook_errors_total", "checkpoint_failures_total", "user_metric", "last_progress_timestamp_seconds",
     }  # fmt: skip
     values = {name.removeprefix("pet_train_"): value for name, value in series.items()}
     assert (values["iteration"], values["resume_iteration"], values["steps_total|rank=1"]) == (44, 20, 4)
     assert (values["checkpoint_interval_seconds"], values["checkpoint_iteration"]) == (5.0, 30)
     assert (values["hook_errors_total|hook=Mine"], values["checkpoint_failures_total|reason=OSError"]) == (1, 2)
+    assert (values["amp_loss_scale"], values["amp_skipped_steps_total"]) == (1024.0, 2)
     assert values["eval_metric|dataset=fashion_mnist_test|metric=top1"] == 0.75
     info = "info|attempt=3|cfg=cfgs/tasks/cls/small.yaml|precision=fp32|script=tools/tasks/cls/train_net.py"
     assert values[f"{info}|torch=2.15|world_size=2"] == 1

@@ -28,7 +28,7 @@ def full() -> JobMetrics:
         checkpoint=CheckpointInfo(iteration=5, file="model_iter5.pth", bytes=9, saved_at=1.5, verified=True),
         resumed_from=5, checkpoint_interval_iterations=5, checkpoint_saves={"success": saves},
         checkpoint_failures={"OSError": 1}, accounting={"redoSeconds": 1.0}, hook_errors={"JSONWriter": 2},
-        user={"my_number": 1.0}, dropped_terms=3, nonfinite_losses=4,
+        user={"my_number": 1.0}, dropped_terms=3, nonfinite_losses=4, amp_loss_scale=2.0, amp_skipped_steps=1,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pet.config import Config
 from pet.engine.distributed import all_gather_objects, get_world_size, peer_errors
+from pet.engine.precision import Precision
 from pet.engine.rng import get_rng_state, set_rng_state
 
 Batch = tuple[Any, Any, Any]
@@ -35,18 +36,19 @@ def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
     if get_world_size() == 1:
         return model
     with _nothing_happened(model):
-        find_unused = _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch)
+        device = next(model.parameters()).device
+        precision = Precision(cfg.SOLVER.AMP, device)
+        find_unused = _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch, precision)
         # Renamed in newer releases of torch.
         parameters = inspect.signature(DistributedDataParallel.__init__).parameters
         sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
-        device = next(model.parameters()).device
         with peer_errors():
             wrapped = DistributedDataParallel(
                 model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused,
                 static_graph=cfg.SOLVER.DDP.STATIC_GRAPH, gradient_as_bucket_view=True,
                 **{sync: cfg.SOLVER.DDP.BROADCAST_BUFFERS},
             )  # fmt: skip
-            _backward(wrapped, batch)
+            _backward(wrapped, batch, precision)
     return wrapped
 
 
@@ -81,18 +83,20 @@ def explain_unused(error: BaseException, model: nn.Module) -> RuntimeError | Non
     return RuntimeError(f"no gradient in the last step for {unused}: set SOLVER.DDP.FIND_UNUSED True, or use them")
 
 
-def _find_unused(model: nn.Module, setting: str | bool, batch: Batch) -> bool:
+def _find_unused(model: nn.Module, setting: str | bool, batch: Batch, precision: Precision) -> bool:
     """Whether DDP has to look for parameters without a gradient; "auto" tries one backward to find out."""
     if setting != "auto":
         return bool(setting)
-    _backward(model, batch)
+    _backward(model, batch, precision)
     unused = any(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     return any(all_gather_objects(unused))
 
 
-def _backward(model: nn.Module, batch: Batch) -> None:
+def _backward(model: nn.Module, batch: Batch, precision: Precision) -> None:
     inputs, targets, _ = batch
-    torch.autograd.backward(sum_losses(model(inputs, targets)))
+    with precision.autocast():
+        loss = sum_losses(model(inputs, targets))
+    torch.autograd.backward(loss)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ __all__ = [
     "EXIT_CODES",
     "CheckpointUnusable",
     "Fenced",
+    "GradientOverflow",
     "NonFiniteLoss",
     "PeerLost",
     "StopRequested",
@@ -39,6 +40,20 @@ class NonFiniteLoss(ArithmeticError):
         )
         self.iteration = iteration
         self.term = term
+
+
+class GradientOverflow(NonFiniteLoss):
+    """float16 gradients overflowed in so many steps in a row that a lower scale of the loss does not help."""
+
+    def __init__(self, iteration: int, steps: int) -> None:
+        """`iteration` is the first of these steps: no weight has changed since."""
+        ArithmeticError.__init__(
+            self,
+            f"gradients overflowed in {steps} steps in a row, from iteration {iteration} on, although the loss was "
+            "scaled down each time: set SOLVER.AMP.DTYPE bfloat16, or lower SOLVER.OPTIMIZER.BASE_LR",
+        )
+        self.iteration = iteration
+        self.term = "gradients"
 
 
 EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (

@@ -105,6 +105,7 @@ class EventStorage:
         self._prefix = ""
         self.pending: list[StepMetrics] = []  # steps whose numbers are still on the device, see pet.engine.metrics
         self.samples = 0  # trained on by all ranks since this process began
+        self.overflows = 0  # steps that were left out because float16 gradients overflowed
         self.nonfinite = 0  # losses that were NaN or infinite when they were read
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True) -> None:

@@ -78,7 +78,7 @@ class TrainLoop:
         self.max_iter = loader.max_iter
         self.iteration = loader.start_iter - 1  # the last finished step
         self.stop = StopAgreement()
-        self._update = Update(cfg, model, optimizer)
+        self._update = Update(cfg, model, optimizer, self.device)
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
                                      loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
@@ -109,6 +109,7 @@ class TrainLoop:
         state: dict[str, Any] = {
             "hooks": self.hooks.state_dict(),
             "sampler": self.loader.state_dict(),
+            "scaler": self._update.precision.state_dict(),
             "storage": self._storage.state_dict(),
         }
         for call in self.hooks.on_checkpoint:
@@ -136,6 +137,7 @@ class TrainLoop:
         extra = self.checkpointer.extra
         for difference in self.loader.differences(extra.get("sampler", {})):
             logger.warning("resume is not bit-exact: the order of samples changed, %s", difference)
+        self._update.precision.load_state_dict(extra.get("scaler", {}))
         self._storage.load_state_dict(extra.get("storage", {}))
         self.hooks.load_state_dict(extra.get("hooks", {}))
         state = self.checkpointer.rank_state(self.session.rank)

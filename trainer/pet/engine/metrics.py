@@ -16,13 +16,19 @@ import torch
 import torch.distributed as dist
 
 from pet.engine.distributed import get_world_size, peer_errors
-from pet.engine.errors import NonFiniteLoss
+from pet.engine.errors import GradientOverflow, NonFiniteLoss
 from pet.engine.events import EventStorage, StepMetrics
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
 # Checked like every loss, and put into no history: what is left to guard where TRAIN.METRICS_ON is off.
 UNLOGGED_LOSS = "total_loss (not logged)"
+# How many steps in a row, up to this one, were left out because float16 gradients overflowed. That is how a scale is
+# found, and no error, nor are the losses of such a step; so many in a row are one.
+OVERFLOWS = "amp_overflows"
+MOST_OVERFLOWS = 50
+
+_Number = tuple[str, float, float]  # name, value, share of the step's samples
 
 
 def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage, share: float = 1.0) -> None:
@@ -50,7 +56,8 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     """Read what the window holds into the storage. Collective over the ranks; no window, no cost.
 
-    Raises NonFiniteLoss on every rank if `guard` is set and a loss of any rank is not finite.
+    Raises on every rank NonFiniteLoss if `guard` is set and a loss of any rank is not finite, and GradientOverflow
+    where too many steps in a row were left out.
     """
     window, storage.pending = storage.pending, []
     if not window:
@@ -58,23 +65,36 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     on_device, on_host = _read(window)
     broken: list[NonFiniteLoss] = []
     for iteration, parts in groupby(window, key=attrgetter("iteration")):
-        means: dict[str, float] = {}
+        numbers: list[_Number] = []
         for part in parts:
             # Each zip takes what is the part's, since the names are the first to end.
-            numbers = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
-            for name, value in numbers:
-                if "loss" in name and not math.isfinite(value):
-                    broken.append(NonFiniteLoss(iteration, name, value))
-                if part.share < 1.0:
-                    means[name] = means.get(name, 0.0) + part.share * value
-                elif name != UNLOGGED_LOSS:
-                    storage.put_scalar(name, value)
-        means.pop(UNLOGGED_LOSS, None)
-        for name, mean in means.items():
-            storage.put_scalar(name, mean)
-    storage.nonfinite += len(broken)
+            named = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
+            numbers += [(name, value, part.share) for name, value in named]
+        _put(numbers, storage)
+        bad = [NonFiniteLoss(iteration, name, value) for name, value, _ in numbers
+               if "loss" in name and not math.isfinite(value)]  # fmt: skip
+        storage.nonfinite += len(bad)
+        overflows = int(next((value for name, value, _ in numbers if name == OVERFLOWS), 0))
+        storage.overflows += overflows > 0
+        if overflows >= MOST_OVERFLOWS:
+            raise GradientOverflow(iteration - overflows + 1, overflows)
+        broken += [] if overflows else bad
     if broken and guard:
         raise broken[0]
+
+
+def _put(numbers: list[_Number], storage: EventStorage) -> None:
+    """Put one step's numbers, those of its batches as their mean over its samples."""
+    means: dict[str, float] = {}
+    for name, value, share in numbers:
+        if name == UNLOGGED_LOSS:
+            continue
+        if share < 1.0:
+            means[name] = means.get(name, 0.0) + share * value
+        else:
+            storage.put_scalar(name, value)
+    for name, mean in means.items():
+        storage.put_scalar(name, mean)
 
 
 def _read(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float]]:

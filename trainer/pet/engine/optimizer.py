@@ -33,9 +33,11 @@ class Rule:
 class Optimizer:
     """Builds the optimizer that a SOLVER.OPTIMIZER section describes for a model's trainable parameters."""
 
-    def __init__(self, model: nn.Module, solver: Config) -> None:
+    def __init__(self, model: nn.Module, solver: Config, fused: bool | None = None) -> None:
+        """`fused`: whether torch's fused kernels do the step; None: on CUDA, where they are the fastest."""
         self.model = model
         self.solver = solver
+        self.fused = fused
 
     def build(self) -> torch.optim.Optimizer:
         """The optimizer, with two more attributes.
@@ -57,11 +59,14 @@ class Optimizer:
 
     def _construct(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         solver = self.solver
-        # The fused kernels exist for CUDA; the loop over tensors is what a CPU does best.
-        fused = any(parameter.is_cuda for parameter in groups[0]["params"]) or None
+        on_cuda = any(parameter.is_cuda for parameter in groups[0]["params"])
+        fused = (on_cuda if self.fused is None else self.fused) or None
         match solver.TYPE:
             case "SGD":
-                return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, fused=fused)
+                sgd = torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, fused=fused)
+                if fused and solver.MOMENTUM:
+                    _begin_momentum(sgd)
+                return sgd
             case "ADAMW":
                 return torch.optim.AdamW(groups, fused=fused)
             case "ADAM":
@@ -116,6 +121,14 @@ class Optimizer:
                 "are ignored. ADAMW follows them.",
                 ", ".join(ignored),
             )
+
+
+def _begin_momentum(optimizer: torch.optim.SGD) -> None:
+    """Zero momentum is what a first step begins with. torch 2.15 takes memory as it finds it for one that overflows in
+    float16, and goes on with that."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, clip: Config) -> torch.Tensor | None:

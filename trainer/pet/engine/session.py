@@ -20,6 +20,7 @@ import torch
 from pet.config import Config, ConfigError, JobEnvironment
 from pet.engine.distributed import init_process_group
 from pet.engine.logger import open_log_file, setup_logger
+from pet.engine.precision import NAMES, compute_dtype
 from pet.engine.rng import seed_everything
 from pet.runfiles.atomic import replace_text
 from pet.runfiles.heartbeat import HeartbeatWriter, Section
@@ -65,7 +66,6 @@ class Session:
             world_size=self.world_size,
             script=script,
             torch=torch.__version__,
-            precision="fp32",
         )
         self._publish_failed = False
 
@@ -77,6 +77,7 @@ class Session:
         setup_logger(self.rank)
         self.device = _device(cfg.MISC.DEVICE, self.local_rank)
         self.metrics.device = self.device.type
+        self.metrics.precision = NAMES[compute_dtype(cfg.SOLVER.AMP)]
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.backends.cudnn.benchmark = cfg.MISC.CUDNN and not cfg.MISC.DETERMINISTIC

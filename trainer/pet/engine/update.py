@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pet.config import Config
 from pet.engine.ddp import sum_losses
 from pet.engine.optimizer import clip_gradients
+from pet.engine.precision import Precision
 
 
 class Update:
@@ -24,9 +25,10 @@ class Update:
     whatever batches they come in. Ranks exchange gradients once, with the last batch.
     """
 
-    def __init__(self, cfg: Config, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, cfg: Config, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.precision = Precision(cfg.SOLVER.AMP, device)
         self._clip = cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS if cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED else None
 
     def backward(
@@ -37,16 +39,19 @@ class Update:
         `share` is the batch's part of the step's samples, from 0 to 1; `last`: no batch of the step comes after it.
         """
         with nullcontext() if last else self._without_exchange():
-            outputs = self.model(inputs, targets)
-            loss = sum_losses(outputs)
-            torch.autograd.backward(loss if share == 1.0 else loss * share)
+            with self.precision.autocast():
+                outputs = self.model(inputs, targets)
+                loss = sum_losses(outputs)
+            torch.autograd.backward(self.precision.scale(loss if share == 1.0 else loss * share))
+        if last:
+            self.precision.unscale(self.optimizer)
         return outputs, loss
 
     def apply(self) -> dict[str, torch.Tensor]:
         """Clip and step. Returns what there is to tell of the gradients, scalars on the device."""
         norm = clip_gradients(self.optimizer, self._clip) if self._clip else None
-        self.optimizer.step()
-        return {} if norm is None else {"grad_norm": norm}
+        told = self.precision.step(self.optimizer)
+        return told if norm is None else {"grad_norm": norm, **told}
 
     def _without_exchange(self) -> Any:
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()

@@ -18,12 +18,13 @@ import torch
 from pet.engine.events import WINDOW, EventStorage, get_event_storage
 from pet.engine.hooks.timing import pace_seconds
 from pet.engine.logger import clock, log_rows
+from pet.engine.metrics import OVERFLOWS
 from pet.engine.records import drop_records
 from pet.engine.session import Session
 
 MAX_TERMS = 32
 # Names with a meaning of their own; what else a storage holds came from the model or from users' hooks.
-RESERVED = frozenset({"time", "data_time", "hook_time", "lr", "total_loss", "grad_norm"})
+RESERVED = frozenset({"time", "data_time", "hook_time", "lr", "total_loss", "grad_norm", "amp_scale", OVERFLOWS})
 
 
 class EventWriter:
@@ -111,9 +112,10 @@ class RunFileWriter(EventWriter):
         metrics.pace_seconds = pace_seconds(storage)
         metrics.samples_per_second = samples / steps / metrics.pace_seconds
         metrics.eta_seconds = eta_seconds(storage, self.max_iter)
-        metrics.nonfinite_losses = storage.nonfinite
+        metrics.nonfinite_losses, metrics.amp_skipped_steps = storage.nonfinite, storage.overflows
         numbers = storage.latest_with_smoothing_hint(WINDOW)
         metrics.learning_rate = numbers.pop("lr", None)
+        metrics.amp_loss_scale = storage.latest().get("amp_scale")
         losses = {"total": numbers["total_loss"]} if "total_loss" in numbers else {}
         losses.update({name: value for name, value in numbers.items() if "loss" in name and name not in RESERVED})
         user = {name: value for name, value in numbers.items() if "loss" not in name and name not in RESERVED}

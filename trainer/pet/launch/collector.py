@@ -105,6 +105,7 @@ def _job(plan: Plan, snapshot: Snapshot) -> Iterator[Metric]:
         yield _gauge(name, text, [], [((), value)])
     if metrics is not None:
         resumed = float(metrics.resumed_from or 0)
+        yield _gauge("amp_loss_scale", "What float16 multiplies the loss by.", [], [((), metrics.amp_loss_scale)])
         yield _gauge("resume_iteration", "Where this start went on from; 0 is from scratch.", [], [((), resumed)])
         yield from _numbers_by_name(metrics)
 
@@ -128,6 +129,8 @@ def _numbers_by_name(metrics: JobMetrics) -> Iterator[Metric]:
 def _job_counters(counters: Counters) -> Iterator[Metric]:
     yield _counter("samples", "Samples trained on, all ranks together.", [], [((), counters.samples)])
     yield _counter("nonfinite_loss", "Losses that were not finite.", [], [((), counters.nonfinite_losses)])
+    skipped = "Steps left out because float16 gradients overflowed."
+    yield _counter("amp_skipped_steps", skipped, [], [((), counters.amp_skipped_steps)])
     yield _counter(
         "dropped_terms", "Losses and user metrics over the limit of shown ones.", [], [((), counters.dropped_terms)]
     )

@@ -45,6 +45,7 @@ class Counters:
     samples: int = 0
     dropped_terms: int = 0
     nonfinite_losses: int = 0
+    amp_skipped_steps: int = 0
     hook_errors: dict[str, int] = field(default_factory=dict)
     checkpoint_failures: dict[str, int] = field(default_factory=dict)
     checkpoint_saves: dict[str, Histogram] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Counters:
             counters.samples = metrics.samples_total
             counters.dropped_terms = metrics.dropped_terms
             counters.nonfinite_losses = metrics.nonfinite_losses
+            counters.amp_skipped_steps = metrics.amp_skipped_steps
             counters.hook_errors = metrics.hook_errors
             counters.checkpoint_failures = metrics.checkpoint_failures
             counters.checkpoint_saves = metrics.checkpoint_saves
@@ -75,6 +77,7 @@ class Counters:
             samples=self.samples + other.samples,
             dropped_terms=self.dropped_terms + other.dropped_terms,
             nonfinite_losses=self.nonfinite_losses + other.nonfinite_losses,
+            amp_skipped_steps=self.amp_skipped_steps + other.amp_skipped_steps,
             hook_errors=_sums(self.hook_errors, other.hook_errors),
             checkpoint_failures=_sums(self.checkpoint_failures, other.checkpoint_failures),
             checkpoint_saves=_sums(self.checkpoint_saves, other.checkpoint_saves),

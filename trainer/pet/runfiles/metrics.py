@@ -51,6 +51,8 @@ class JobMetrics:
     user: dict[str, float] = field(default_factory=dict)  # what users' hooks put into the storage
     dropped_terms: int = 0
     nonfinite_losses: int = 0
+    amp_loss_scale: float | None = None  # None: the loss is not scaled
+    amp_skipped_steps: int = 0
 
 
 def write_metrics_file(path: str | Path, metrics: JobMetrics) -> None:

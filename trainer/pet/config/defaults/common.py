@@ -195,8 +195,8 @@ SOLVER: Declaration = {
     "OPTIMIZER": OPTIMIZER,
     "SCHEDULER": SCHEDULER,
     "AMP": {
-        "ENABLED": Key(False, bool, "mixed precision; ours"),
-        "DTYPE": Key("bfloat16", Literal["bfloat16", "float16"], "the lower precision; ours"),
+        "ENABLED": Key(False, bool, "mixed precision: the model computes in DTYPE, its weights stay float32; ours"),
+        "DTYPE": Key("bfloat16", Literal["bfloat16", "float16"], "the lower precision; float16 scales the loss; ours"),
     },
     "ACCUMULATE_STEPS": Key(
         1, int, "batches whose gradients one step adds up; an epoch's last step takes the rest; ours", minimum=1
