@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pet_operator.domain.conditions import CHECKPOINT_HEALTHY
 from pet_operator.domain.decision import Validation
-from pet_operator.domain.ends import describe
+from pet_operator.domain.ends import STORAGE_FULL, describe
 from pet_operator.domain.policy.avoid import words as avoiding
 from pet_operator.domain.policy.backoff import DISRUPTION_WINDOW, DISRUPTIONS_AT_EASE, often_disrupted
 from pet_operator.domain.policy.hang import words
 from pet_operator.domain.policy.starting import BINDING_VOLUMES, FIRST_STEP
-from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, JobStatus
+from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, Condition, JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Event:
 
 def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     """What has changed between two statuses. With the first attempt comes what the checks found worth knowing."""
-    return (*_checkpoint_lost(old, new), *_hung(old, new), *_steps(old, new, validation))
+    return (*_checkpoint_lost(old, new), *_refused(old, new), *_hung(old, new), *_steps(old, new, validation))
 
 
 def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
@@ -72,6 +73,20 @@ def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
         return ()
     words = f"the checkpoint of iteration {expected} that was told of is not there any more"
     return (Event("CheckpointLost", f"attempt {old.attempt} began at iteration {began}: {words}", warning=True),)
+
+
+def _refused(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
+    """The disk has begun to refuse checkpoints while training goes on."""
+    said, before = _health(new), _health(old)
+    if said is None or said.reason != STORAGE_FULL or new.attempt > old.attempt:
+        return ()
+    if before is not None and before.reason == STORAGE_FULL:
+        return ()
+    return (Event(STORAGE_FULL, f"no checkpoint can be written: {said.message}", warning=True),)
+
+
+def _health(status: JobStatus) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == CHECKPOINT_HEALTHY), None)
 
 
 def _attempt(new: JobStatus) -> Event:

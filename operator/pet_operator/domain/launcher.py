@@ -24,6 +24,14 @@ class SavedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveFailure:
+    """The newest save, which the disk refused."""
+
+    iteration: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
     """How far the job is; nothing of it in a launcher that does not hold rank 0."""
 
@@ -67,6 +75,7 @@ class LauncherStatus(Numbers):
     state: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: SavedCheckpoint | None = None
+    checkpoint_failure: SaveFailure | None = None
     accounting: Mapping[str, float] = field(default_factory=dict)  # seconds, since this start of the ranks
     ranks: tuple[RankStatus, ...] = ()
 

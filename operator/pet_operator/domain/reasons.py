@@ -35,7 +35,7 @@ ENDS: Mapping[str, str] = {
     "PeerLost": "a rank lost its connection to another one, whose end is not known",
     "OOM": "a container ran out of memory",
     "ConfigError": "a rank found the job, its data or its checkpoint folder wrong, before its first step",
-    "StorageFull": "checkpoints cannot be written: the volume is full or read-only",
+    "StorageFull": "checkpoints cannot be written: the volume is full, read-only or broken",
     "CheckpointUnusable": "there are checkpoints, and none verifies",
     "NoRestart": "the program asked not to be started again, or a newer attempt has taken over its folder",
     "Preempted": "the ranks were asked to stop, and saved",

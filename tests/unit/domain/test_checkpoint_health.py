@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from harness.observing import observed, running, said, seen
+from harness.observing import leading, observed, running, said, seen, told
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
+from pet_operator.domain.events import Event, transitions
 from pet_operator.domain.policy.health import health
 from pet_operator.domain.status import AttemptRecord, CheckpointStatus, Failure, JobStatus
 
@@ -48,3 +49,19 @@ def test_it_is_said_from_the_beginning_and_changes_with_the_first_checkpoint() -
     assert said(view.status, "CheckpointHealthy") == NONE_YET
     saved = replace(view, status=replace(view.status, checkpoint=SAVED))
     assert said(seen(saved, decide(saved, NOON)).status, "CheckpointHealthy") == ("True", "Verified", "")
+
+
+def test_a_save_that_the_disk_refuses_is_said_while_training_goes_on_and_told_once() -> None:
+    view = running()
+    refused = {"iteration": 20, "reason": "ENOSPC", "message": "no space left"}
+    view = replace(view, trainers=told([leading(21, checkpointFailure=refused)]))
+    decision = decide(view, NOON)
+    assert decision.status.phase == "Running"
+    words = "at iteration 20: no space left"
+    assert said(decision.status, "CheckpointHealthy") == ("False", "StorageFull", words)
+    event = Event("StorageFull", f"no checkpoint can be written: {words}", warning=True)
+    assert transitions(view.status, decision.status, view.validation) == (event,)
+    view = seen(view, decision)
+    assert transitions(view.status, decide(view, NOON).status, view.validation) == ()
+    view = replace(view, trainers=told([leading(31, checkpointFailure=None)]))
+    assert said(decide(view, NOON).status, "CheckpointHealthy") == NONE_YET

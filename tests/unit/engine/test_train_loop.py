@@ -299,5 +299,5 @@ def test_a_best_model_that_the_disk_refuses_is_counted_and_training_goes_on(
     )  # fmt: skip
     loop = training.run()
     assert loop.iteration == 4
-    assert loop.session.metrics.checkpoint_failures == {"OSError": 2}
+    assert loop.session.metrics.checkpoint_failures == {"ENOSPC": 2}
     assert training.files == ["model_iter4.pth"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ from pet.runfiles.checkpoint_info import CheckpointInfo
 logger = logging.getLogger(__name__)
 
 DEFAULT_KEEP = 3
+T = TypeVar("T")
 
 
 class CheckPointer:
@@ -126,6 +127,15 @@ class CheckPointer:
         if self.resumed:
             scheduler.load_state_dict(self._resumed_state["scheduler"])
 
+    def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """See whether the volume of the folder has room for checkpoints of this state, all of which is there after the
+        first step. Collective.
+
+        Raises OSError on all ranks if less than twice its size is free.
+        """
+        if self.directory:
+            self._write(lambda writer: writer.require_room(model, optimizer))
+
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, copy_latest: bool = True,
              infix: str = "iter", epoch: int | None = None, extra: dict[str, Any] | None = None,
              rank_state: dict[str, Any] | None = None) -> CheckpointInfo | None:  # fmt: skip
@@ -182,8 +192,8 @@ class CheckPointer:
     def _resumed_state(self) -> dict[str, Any]:
         return self._loaded.state if self._loaded and self.resume else {}
 
-    def _write(self, action: Callable[[CheckpointWriter], CheckpointInfo]) -> CheckpointInfo:
-        def act() -> CheckpointInfo:
+    def _write(self, action: Callable[[CheckpointWriter], T]) -> T:
+        def act() -> T:
             if self._writer is None:
                 raise RuntimeError("rank 0 opened no checkpoint folder")
             return action(self._writer)

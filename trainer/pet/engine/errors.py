@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-
 from pet.config.errors import ConfigError
 from pet.data.errors import SampleError
 from pet.runfiles.exits import ExitCode
-from pet.store.errors import CheckpointUnusable, Fenced
+from pet.store.errors import NO_ROOM, CheckpointUnusable, Fenced, StorageFull
 
 __all__ = [
     "EXIT_CODES",
@@ -17,6 +15,7 @@ __all__ = [
     "NonFiniteLoss",
     "PeerLost",
     "StopRequested",
+    "StorageFull",
     "exit_code",
     "says_all",
 ]
@@ -61,6 +60,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (PeerLost, ExitCode.PEER_LOST),
     (CheckpointUnusable, ExitCode.CHECKPOINT_UNUSABLE),
     (Fenced, ExitCode.NO_RESTART),
+    (StorageFull, ExitCode.STORAGE_FULL),
     (StopRequested, ExitCode.PREEMPTED),
 )
 
@@ -70,10 +70,9 @@ def exit_code(error: BaseException) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.APP_ERROR)
 
 
-_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, NonFiniteLoss, SampleError)
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, StorageFull, NonFiniteLoss, SampleError)
 
 
 def says_all(error: BaseException) -> bool:
     """Whether its message is all that a person needs; the traceback is in the failure report all the same."""
-    return isinstance(error, _SAY_ALL) or (isinstance(error, OSError) and error.errno in _FULL)
+    return isinstance(error, _SAY_ALL) or (isinstance(error, OSError) and error.errno in NO_ROOM)

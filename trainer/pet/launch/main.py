@@ -34,13 +34,14 @@ from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
 from pet.runfiles.rundir import run_files_root
-from pet.store.errors import CheckpointUnusable, Fenced
+from pet.store.errors import CheckpointUnusable, Fenced, StorageFull
 
 # What keeps a launcher from starting ranks, as they themselves would end by it.
 _REFUSALS = (
     (ConfigError, ExitCode.CONFIG_ERROR),
     (CheckpointUnusable, ExitCode.CHECKPOINT_UNUSABLE),
     (Fenced, ExitCode.NO_RESTART),
+    (StorageFull, ExitCode.STORAGE_FULL),
 )
 # How long the launcher of node 0, whose store carries the launchers' reports, waits for the others to have read them.
 _LINGER_SECONDS = 5.0

@@ -58,6 +58,7 @@ def status_document(plan: Plan, snapshot: Snapshot, clock: Clock) -> dict[str, A
         **progress(snapshot),
         "metrics": _metrics(snapshot),
         "checkpoint": _checkpoint(snapshot, clock),
+        "checkpointFailure": _of_metrics(snapshot, "checkpoint_failure"),
         "accounting": _of_metrics(snapshot, "accounting"),
         "ranks": [_rank(heartbeat, clock) for _, heartbeat in sorted(snapshot.observation.heartbeats.items())],
         "failures": [_failure(failure) for failure in snapshot.failures],

@@ -1,4 +1,4 @@
-"""What is known of a checkpoint, as ranks report it and the launcher shows it."""
+"""What is known of checkpoints, as ranks report it and the launcher shows it."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ class CheckpointInfo:
     bytes: int
     saved_at: float
     verified: bool
+
+
+@dataclass(frozen=True)
+class SaveFailure:
+    """The newest save that the disk refused: after which iteration, the error's name (`ENOSPC`), and its text."""
+
+    iteration: int
+    reason: str
+    message: str

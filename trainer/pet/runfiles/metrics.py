@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pet.runfiles.atomic import replace_text
-from pet.runfiles.checkpoint_info import CheckpointInfo
+from pet.runfiles.checkpoint_info import CheckpointInfo, SaveFailure
 from pet.runfiles.histogram import Histogram
 
 
@@ -42,6 +42,7 @@ class JobMetrics:
     metrics: dict[str, float] = field(default_factory=dict)  # newest evaluation, for example top1
     dataset: str = ""  # the one evaluated
     checkpoint: CheckpointInfo | None = None
+    checkpoint_failure: SaveFailure | None = None  # None: the newest save succeeded, or there was none
     resumed_from: int | None = None  # None: from scratch
     checkpoint_interval_iterations: int | None = None
     checkpoint_saves: dict[str, Histogram] = field(default_factory=dict)  # durations by result: success, error
@@ -72,6 +73,8 @@ def read_metrics_file(path: str | Path) -> JobMetrics | None:
         values[name] = {key: math.nan if value is None else value for key, value in values.get(name, {}).items()}
     if values.get("checkpoint") is not None:
         values["checkpoint"] = CheckpointInfo(**values["checkpoint"])
+    if values.get("checkpoint_failure") is not None:
+        values["checkpoint_failure"] = SaveFailure(**values["checkpoint_failure"])
     values["checkpoint_saves"] = {
         result: Histogram(**histogram) for result, histogram in values.get("checkpoint_saves", {}).items()
     }

@@ -21,16 +21,25 @@ class Fenced(Exception):
     """A newer attempt or restart, or another owner, has the checkpoint folder: this process must not write."""
 
 
+class StorageFull(OSError):
+    """The volume takes no checkpoints: it is full, read-only or broken. Only somebody else can cure that."""
+
+
 # What only another folder or other rights can cure.
-_NOT_USABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_NOT_USABLE = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+# What deleting something can cure.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
 def usable(path: str, field: str) -> Iterator[None]:
-    """Turn an OSError that says that `path` cannot be a folder of ours into a ConfigError on `field`; others pass."""
+    """Turn an OSError that says that `path` cannot be a folder of ours into a ConfigError on `field`, and one that says
+    that its volume takes no writes into StorageFull; others pass."""
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EROFS, *NO_ROOM):
+            raise StorageFull(f"{path!r} takes no writes ({error}): make room there, or mend its volume") from error
         if error.errno not in _NOT_USABLE:
             raise
         raise ConfigError.of(

@@ -71,7 +71,8 @@ class ChecksumWriter:
 def write_durably(path: str, write: Callable[[ChecksumWriter], object]) -> Digest:
     """Make the new file `path` with what `write` writes, and wait until it is on the disk.
 
-    Raises FileExistsError if there is such a file. After any other error there is none, and the cause is raised.
+    Raises FileExistsError if there is such a file. After any other error there is none, unless the volume lets nothing
+    be deleted, and the cause is raised.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     writer = ChecksumWriter(descriptor)
@@ -82,8 +83,7 @@ def write_durably(path: str, write: Callable[[ChecksumWriter], object]) -> Diges
         finally:
             os.close(descriptor)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        discard(path)
         if writer.error is not None and writer.error is not error:
             raise writer.error from error
         raise
@@ -113,6 +113,12 @@ def make_directory(path: str) -> None:
 def remove(path: str) -> None:
     """Delete a file; it may be gone already."""
     with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def discard(path: str) -> None:
+    """Delete a file after an error, which is the one to be told of: a read-only volume lets nothing be deleted."""
+    with contextlib.suppress(OSError):
         os.unlink(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -33,7 +34,7 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises ConfigError naming the holder if another process has it."""
+        """Take the lock. Raises what `try_acquire` does, and ConfigError naming another process that has it."""
         holder = self.try_acquire()
         if holder is not None:
             raise ConfigError.of(
@@ -42,7 +43,10 @@ class FolderLock:
             )
 
     def try_acquire(self) -> str | None:
-        """Take the lock, or name the process that has it. Raises ConfigError if the folder cannot be used."""
+        """Take the lock, or name the process that has it.
+
+        Raises ConfigError if the folder cannot be used, StorageFull if its volume takes no writes.
+        """
         with usable(self.path, self.field):
             make_directory(self.path)
             descriptor = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT, 0o644)
@@ -61,9 +65,10 @@ class FolderLock:
                 self.path,
                 error.strerror,
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # who holds it is good to know; on a full volume it is held all the same
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         return None
 
     def release(self) -> None:

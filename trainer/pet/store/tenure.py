@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from pet.store import retention
 from pet.store.errors import Corrupt, Fenced
-from pet.store.files import ChecksumWriter, Digest, read_bytes, remove, sync_directory, write_durably
+from pet.store.files import ChecksumWriter, Digest, discard, read_bytes, remove, sync_directory, write_durably
 from pet.store.folder import Entry, Folder
 from pet.store.manifest import Manifest, NewerFormat, encode_manifest
-from pet.store.names import OWNER, TEMPORARY, data_of, is_best
+from pet.store.names import OWNER, TEMPORARY, is_best
 from pet.store.owner import Owner, encode_owner, is_own, parse_owner
+from pet.store.space import START_FACTOR, WRITE_FACTOR, require_room
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,9 @@ class Tenure:
             # A process that we fenced out was between its look at the record and its write.
             self.claim(first=False)
 
-    def commit(self, draft: Manifest, write: Write) -> Manifest:
-        """Write a checkpoint and return its manifest; `draft` lacks only size and checksum.
+    def commit(self, draft: Manifest, write: Write, expected: int = 0) -> Manifest:
+        """Write a checkpoint and return its manifest; `draft` lacks only size and checksum, of which the size is
+        `expected`, in bytes.
 
         If this run's own history holds the checkpoint already, nothing is written. Raises Fenced, and OSError or what
         `write` raises; then no new name is committed and the temporary files are gone.
@@ -77,6 +80,8 @@ class Tenure:
         present = self.folder.entry(draft.file)
         if (done := self._already_saved(draft, present)) is not None:
             return done
+        self.folder.sweep()  # what an earlier write could not delete when it failed takes room
+        require_room(self.folder.path, WRITE_FACTOR * expected)
         data, seal = self._temporary(f"{draft.iteration}", ".pth"), self._temporary(f"{draft.iteration}", ".json")
         try:
             digest = self._write_new(data, write)
@@ -88,8 +93,8 @@ class Tenure:
             sync_directory(self.folder.path)
             os.rename(seal, self.folder.at(manifest.name))
         except BaseException:
-            remove(data)
-            remove(seal)
+            discard(data)
+            discard(seal)
             raise
         sync_directory(self.folder.path)
         self._written.add(manifest)
@@ -105,41 +110,38 @@ class Tenure:
             self._free_name(file)
             os.rename(temporary, self.folder.at(file))
         except BaseException:
-            remove(temporary)
+            discard(temporary)
             raise
         sync_directory(self.folder.path)
         return self.folder.at(file)
 
+    def make_room(self) -> bool:
+        """Delete all of this job's checkpoints but the newest that verifies and the best. Whether there were any more.
+
+        Raises Fenced and OSError.
+        """
+        self.fence()
+        return retention.make_room(self.folder, self.owner.uid)
+
+    def require_room(self, size: int, *, deletable: bool) -> None:
+        """Raise OSError (ENOSPC) unless a run whose checkpoints have `size` bytes can go on; `deletable` says that
+        older ones may go for it."""
+        spare = retention.spare_bytes(self.folder, self.owner.uid) if deletable else 0
+        require_room(self.folder.path, START_FACTOR * size, spare)
+
     def publish(self, committed: Manifest, *, keep: int, link: bool) -> None:
-        """What follows a commit: the link, and retention. Their errors are reported; the commit stands."""
+        """What follows a commit: the link, and retention, which spares what was just committed and what the last load
+        verified: that one is known to be good. Their errors are reported; the commit stands."""
         if link:
             with _reported("model_latest.pth was not set"):
                 self.folder.latest.point_at(committed.file)
         with _reported("older checkpoints were not removed"):
-            self._prune(keep, committed)
+            retention.prune(self.folder, self.owner.uid, keep, (committed, self.resumed))
 
     def publish_best(self, committed: Manifest) -> None:
         """What follows the commit of a best model: the former one goes. An error is reported; the commit stands."""
         with _reported("the former best model was not removed"):
-            self._prune_best(committed)
-
-    def _prune(self, keep: int, committed: Manifest) -> None:
-        """Delete this uid's checkpoints but the newest `keep` (0: keep all), what was just committed, and what the
-        last load verified: that one is known to be good."""
-        if keep == 0:
-            return
-        own = [entry for entry in self.folder.entries() if self._is_own(entry)]
-        for entry in own[keep:]:
-            if entry.manifest not in (committed, self.resumed):
-                self.folder.delete(entry.file)
-
-    def _prune_best(self, committed: Manifest) -> None:
-        """Delete this uid's best models but the one that was just committed."""
-        for file in filter(None, map(data_of, self.folder.names())):
-            if is_best(file) and file != committed.file:
-                entry = self.folder.entry(file)
-                if entry is not None and self._is_own(entry):
-                    self.folder.delete(file)
+            retention.prune_best(self.folder, self.owner.uid, committed.file)
 
     def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
         """The committed checkpoint of this name, if it holds what this run would write."""
@@ -177,7 +179,7 @@ class Tenure:
             if self.folder.has(file):
                 self.folder.supersede(file, self.owner.uid)
             return
-        if is_best(file) and self._is_own(entry):
+        if is_best(file) and retention.is_of(entry, self.owner.uid):
             self.folder.uncommit(file)
             return
         try:
@@ -185,9 +187,6 @@ class Tenure:
         except Corrupt as problem:
             logger.warning("%s does not verify: %s", file, problem)
             self.folder.quarantine(file, self.owner.uid)
-
-    def _is_own(self, entry: Entry) -> bool:
-        return entry.manifest is not None and entry.manifest.owner_uid == self.owner.uid
 
     def _temporary(self, what: str, suffix: str = "") -> str:
         return self.folder.at(f"{TEMPORARY}{what}-{self.owner.attempt}-{self.owner.restart}-{os.getpid()}{suffix}")

@@ -78,6 +78,15 @@ def non_finite(state: dict[str, torch.Tensor]) -> list[str]:
     return [key for key, good in zip(floats, finite, strict=True) if not good]
 
 
+def size_of(state: Any) -> int:
+    """What the tensors of nested dictionaries and lists take in a file, in bytes."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, (dict, list, tuple)):
+        return sum(map(size_of, state.values() if isinstance(state, dict) else state))
+    return 0
+
+
 def check_plain(value: Any, where: str) -> None:
     """Raise TypeError, naming the place, unless a `weights_only` load gives `value` back: tensors, numbers, texts
     and None, and lists, tuples and dictionaries of such."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import IO, Any, cast
 
@@ -9,12 +10,15 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, snapshot
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, size_of, snapshot
 from pet.engine.distributed import get_world_size
 from pet.runfiles.checkpoint_info import CheckpointInfo
+from pet.store.errors import NO_ROOM
 from pet.store.manifest import Manifest
 from pet.store.names import parse_data
 from pet.store.tenure import Tenure, Write
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointWriter:
@@ -24,6 +28,11 @@ class CheckpointWriter:
         self._tenure = tenure
         self._keep = keep
         self._config_hash = config_hash
+
+    def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Raise OSError (ENOSPC) if the volume is too small for a run with this state."""
+        size = size_of([model.state_dict(), optimizer.state_dict()])
+        self._tenure.require_room(size, deletable=self._keep > 0)
 
     def save(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
              extra: dict[str, Any], ranks: list[Any], link: bool) -> CheckpointInfo:  # fmt: skip
@@ -56,7 +65,18 @@ class CheckpointWriter:
             bucket_bytes=model.bucket_bytes_cap if isinstance(model, DistributedDataParallel) else 0,
             owner_uid=owner.uid, attempt=owner.attempt, restart=owner.restart,
         )  # fmt: skip
-        return self._tenure.commit(draft, _writing(state))
+        return self._commit_with_room(draft, state)
+
+    def _commit_with_room(self, draft: Manifest, state: dict[str, Any]) -> Manifest:
+        """Where there is none, older checkpoints go and the write is tried again, unless all are to be kept."""
+        write, size = _writing(state), size_of(state)
+        try:
+            return self._tenure.commit(draft, write, size)
+        except OSError as error:
+            if error.errno not in NO_ROOM or self._keep == 0 or not self._tenure.make_room():
+                raise
+            logger.warning("%s: older checkpoints were deleted, and %s is written again", error, draft.file)
+        return self._tenure.commit(draft, write, size)
 
     def _info(self, manifest: Manifest) -> CheckpointInfo:
         path = self._tenure.folder.at(manifest.file)

@@ -22,14 +22,14 @@ from torch import nn
 
 from pet.config.errors import ConfigError, Problem
 from pet.engine.distributed import is_peer_error
-from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested, says_all
+from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested, StorageFull, says_all
 
 logger = logging.getLogger(__name__)
 
 Call = Callable[..., None]
 
 # What passes through a hook without being its mistake.
-_NOBODYS_MISTAKE = (NonFiniteLoss, PeerLost, StopRequested)
+_NOBODYS_MISTAKE = (NonFiniteLoss, PeerLost, StopRequested, StorageFull)
 
 
 class TrainerView(Protocol):

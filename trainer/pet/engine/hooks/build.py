@@ -55,7 +55,7 @@ def build_train_hooks(
         GarbageCollection(),
         LRScheduler(optimizer, scheduler),
         MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),
-        PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter),
+        PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter, cfg.SOLVER.SNAPSHOT_FAILURES),
     ]
     if session.rank == 0:
         writers = _writers(cfg, session, checkpointer, max_iter)
