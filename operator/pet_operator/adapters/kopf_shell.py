@@ -62,11 +62,28 @@ async def connection(credentials: Credentials) -> kopf.ConnectionInfo:
     )
 
 
+class _Unread(kopf.DiffBaseStorage):
+    """What kopf compares each version of a job with, for handlers that we have none of. It would copy every job several
+    times, which is most of what kopf costs."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of the object."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing was kept."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # else it lists and watches all CRDs and namespaces
     settings.posting.enabled = False
     settings.persistence.finalizer = f"{GROUP}/kopf-finalizer"  # none is ever set
+    settings.persistence.diffbase_storage = _Unread()
     settings.watching.server_timeout = 600
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30

@@ -16,7 +16,7 @@ T = TypeVar("T")
 def encode(value: Any) -> Any:
     """JSON values; fields that are None, and empty texts, lists and mappings, are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((camel(field.name), getattr(value, field.name)) for field in dataclasses.fields(value))
+        pairs = ((key, getattr(value, name)) for name, (key, _) in _fields(type(value)).items())
         return {name: encode(content) for name, content in pairs if content is not None and content not in ("", (), {})}
     if isinstance(value, datetime):
         return write_time(value)

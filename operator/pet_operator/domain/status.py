@@ -13,7 +13,7 @@ FINISHED = (SUCCEEDED, FAILED)
 KEPT_ATTEMPTS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Nodes:
     """How many pods there should be, and how many are ready."""
 
@@ -21,7 +21,7 @@ class Nodes:
     ready: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What the launcher of rank 0 told last. `metrics` are the newest evaluation's, as text."""
 
@@ -38,7 +38,7 @@ class Progress:
     metrics: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Display:
     """The texts of the table that `kubectl get` prints."""
 
@@ -47,7 +47,7 @@ class Display:
     loss: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckpointStatus:
     """The newest checkpoint that the ranks told of."""
 
@@ -58,7 +58,7 @@ class CheckpointStatus:
     verified: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The root cause of the end of an attempt. `class_` is the exit class, for example `AppError`."""
 
@@ -74,7 +74,7 @@ class Failure:
     traceback: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hang:
     """The ranks that all others wait for, of one pod; a long list is cut. `section` is what they are at, after
     `iteration`."""
@@ -88,7 +88,7 @@ class Hang:
     section: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LostSeconds:
     """Seconds without progress, by cause."""
 
@@ -99,7 +99,7 @@ class LostSeconds:
     restart: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ToldSeconds:
     """What the ranks had told of their newest start when seconds were counted last."""
 
@@ -108,7 +108,7 @@ class ToldSeconds:
     stall: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Accounting:
     """What became of the time until `counted_until`, when the pods held so many `gpus`. Productive and lost seconds add
     up to all of it."""
@@ -121,7 +121,7 @@ class Accounting:
     told: ToldSeconds = ToldSeconds()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One attempt, from its decision to its end. `restarts` counts the starts of ranks in place of failed ones."""
 
@@ -138,7 +138,7 @@ class AttemptRecord:
     message: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RestartWindow:
     """How many restarts were counted since it began, whether checkpoints advanced or not."""
 
@@ -146,7 +146,7 @@ class RestartWindow:
     restarts: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
     """As every Kubernetes condition."""
 
@@ -158,7 +158,7 @@ class Condition:
     last_transition_time: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """The whole status; `attempt` 0 means that none was begun.
 

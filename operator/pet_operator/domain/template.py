@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import posixpath
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +14,10 @@ _KEYS = {"containers": "name", "env": "name", "volumes": "name", "volumeMounts":
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """`top` over `base`: mappings are merged, and containers by their name. Entries of other keyed lists replace those
-    with their key as a whole, since half of one volume's source beside another's is none. So does all else."""
-    result = copy.deepcopy(dict(base))
+    with their key as a whole, since half of one volume's source beside another's is none. So does all else.
+
+    What is not merged is shared with both, and never to be changed: eight pods of a job are mostly one and the same."""
+    result = dict(base)
     for name, value in top.items():
         below = result.get(name)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
@@ -24,7 +25,7 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
         elif name in _KEYS and isinstance(value, list) and isinstance(below, list):
             result[name] = _overlay_list(name, below, value)
         else:
-            result[name] = copy.deepcopy(value)
+            result[name] = value
     return result
 
 
@@ -44,9 +45,9 @@ def _overlay_list(name: str, base: list[Any], top: list[Any]) -> list[Any]:
     for entry in top:
         at = next((i for i, below in enumerate(base) if _identity(below, key) == _identity(entry, key)), None)
         if at is None:
-            result.append(copy.deepcopy(entry))
+            result.append(entry)
         else:
-            result[at] = overlay(base[at], entry) if name == "containers" else copy.deepcopy(entry)
+            result[at] = overlay(base[at], entry) if name == "containers" else entry
     return result
 
 

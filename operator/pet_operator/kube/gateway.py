@@ -27,6 +27,7 @@ _WATCH_SECONDS = (300, 600)
 _PAGE = 500
 _LINE_BYTES = 4 * 1024 * 1024  # of one event: an object may have 1.5 MiB
 _CONNECTIONS = 100
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
@@ -57,10 +58,12 @@ class KubeGateway:
         await self._session.close()
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """POST; returns the object. A field that its kind does not have is refused with 400: a user's typing error in a
-        template would be left out in silence otherwise."""
+        """POST; returns the object as it is sent, with the metadata that the API server gives it: more is not asked
+        for, which saves both sides a third of the work. A field that its kind does not have is refused with 400: a
+        user's typing error in a template would be left out in silence otherwise."""
         path = _path(kind, manifest["metadata"]["namespace"])
-        return await self._request("POST", path, manifest, {"fieldValidation": "Strict"})
+        made = await self._request("POST", path, manifest, {"fieldValidation": "Strict"}, accept=_METADATA)
+        return {**manifest, "metadata": made["metadata"]}
 
     async def get(self, kind: Kind, key: Key) -> Manifest | None:
         """The object, None if it does not exist."""
@@ -156,9 +159,12 @@ class KubeGateway:
         query: Mapping[str, str] | None = None,
         *,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Manifest:
         data = None if body is None else _encoded(body)
-        headers = await self._headers() | ({"Content-Type": content_type} if data is not None else {})
+        headers = await self._headers() | {"Accept": accept}
+        if data is not None:
+            headers["Content-Type"] = content_type
         url = self._credentials.server + path
         with _reached():
             async with self._session.request(

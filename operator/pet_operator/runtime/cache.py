@@ -40,6 +40,7 @@ class Cache:
         self.answers: dict[str, Answer] = {}
         self._leaving: dict[Key, dict[str, float]] = {}  # pod's uid → when it was first seen terminating
         self._refused: dict[Key, tuple[str, Refusal]] = {}  # with the job's uid
+        self._statuses: dict[Key, tuple[Manifest, JobStatus]] = {}  # with the manifest that it was read from
         self._validator = Validator()
         self._volumes = Volumes()
         self._clock = clock
@@ -62,7 +63,7 @@ class Cache:
             job=job,
             generation=metadata["generation"],
             resource_version=metadata["resourceVersion"],
-            status=decode(JobStatus, manifest.get("status")),
+            status=self._status(key, manifest),
             validation=checked.validation,
             site=self.site,
             synced=synced,
@@ -97,7 +98,15 @@ class Cache:
         """A job that is gone."""
         self._refused.pop(key, None)
         self._leaving.pop(key, None)
+        self._statuses.pop(key, None)
         self._validator.forget(key)
+
+    def _status(self, key: Key, manifest: Manifest) -> JobStatus:
+        """Read once for each version of a job: it is looked at in every round of polls, and seldom changes."""
+        known = self._statuses.get(key)
+        if known is None or known[0] is not manifest:
+            known = self._statuses[key] = (manifest, decode(JobStatus, manifest.get("status")))
+        return known[1]
 
     def _refusal(self, key: Key, uid: str) -> Refusal | None:
         """Not that of a job of this name before it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from harness.observing import UID, later
 from harness.timeless import NOON
@@ -111,7 +113,7 @@ def test_an_attempt_that_ends_otherwise_is_not_held_up_by_disruptions_before_it(
 
 def test_they_are_told_of() -> None:
     new = disrupted(500, 400, 300, 200, 100, 0)
-    new = JobStatus(**{**new.__dict__, "failure": Failure("Preempted", message="all ranks left", rank=0)})
+    new = replace(new, failure=Failure("Preempted", message="all ranks left", rank=0))
     old = JobStatus(attempt=6, phase="Running", attempts=new.attempts[:-1])
     words = "6 disruptions within 10 minutes: the next attempts come later each time"
     assert transitions(old, new, Validation())[-1] == Event("OftenDisrupted", words, warning=True)
