@@ -131,7 +131,7 @@ class Toy:
             model = distribute(model, cfg, (inputs.to(device), targets.to(device), indices))
         warm_up = warmup_iterations(cfg.SOLVER.SCHEDULER, loader.iter_per_epoch)
         hooks = build_train_hooks(
-            cfg, optimizer, scheduler, loader.max_iter, warm_up, session=session, checkpointer=checkpointer
+            cfg, optimizer, scheduler, loader.max_iter, warm_up, model=model, session=session, checkpointer=checkpointer
         )
         hooks = [*hooks, *self.hooks, *self.last_hooks(session, loader)]
         return TrainLoop(cfg, model, loader, optimizer, scheduler, checkpointer, hooks)

@@ -81,9 +81,9 @@ def test_hooks_run_by_priority_and_equal_ones_in_their_order() -> None:
     assert calls == ["a", "b", "c", "d", "e"]
 
 
-def test_the_built_in_order_is_timer_rate_user_reducer_writer_save_evaluation() -> None:
+def test_the_built_in_order_is_timer_average_rate_user_reducer_writer_save_evaluation() -> None:
     assert sorted(Priority) == [
-        Priority.TIMER, Priority.LEARNING_RATE, Priority.NORMAL, Priority.REDUCER, Priority.WRITER,
+        Priority.TIMER, Priority.AVERAGE, Priority.LEARNING_RATE, Priority.NORMAL, Priority.REDUCER, Priority.WRITER,
         Priority.CHECKPOINT, Priority.EVALUATION,
     ]  # fmt: skip
 

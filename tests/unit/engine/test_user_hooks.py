@@ -112,7 +112,7 @@ def test_every_entry_that_cannot_be_built_is_named(module: str) -> None:
     assert "no attribute 'Wtach'" in messages["TRAIN.HOOKS[2]"]
     assert "users_other_hooks" in messages["TRAIN.HOOKS[3]"]
     assert "'loud'" in messages["TRAIN.HOOKS[4]"]
-    assert "priority 'FIRST' is none of TIMER, LEARNING_RATE, NORMAL" in messages["TRAIN.HOOKS[5]"]
+    assert "priority 'FIRST' is none of TIMER, AVERAGE, LEARNING_RATE" in messages["TRAIN.HOOKS[5]"]
     assert isinstance(caught.value.__cause__, ValueError)
 
 

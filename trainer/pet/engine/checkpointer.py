@@ -156,11 +156,12 @@ class CheckPointer:
         return self._write(lambda writer: writer.save(file, model, optimizer, scheduler, extra, ranks, copy_latest))
 
     def save_best(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, accuracy: float,
-                  epoch: int, infix: str = "epoch") -> CheckpointInfo | None:  # fmt: skip
+                  epoch: int, infix: str = "epoch", extra: dict[str, Any] | None = None,
+                  ) -> CheckpointInfo | None:  # fmt: skip
         """Commit `model_<infix><epoch>-<accuracy>.pth` in the place of the former best, unless that was better.
 
-        Notes accuracy and epoch as the best in `scheduler.info`, unless the write fails. Collective; raises as `save`
-        does.
+        Notes accuracy and epoch as the best in `scheduler.info`, unless the write fails. `extra` is as for `save`.
+        Collective; raises as `save` does.
         """
         if not on_rank_0(lambda: accuracy >= scheduler.info.get("best_acc", -math.inf)):
             return None
@@ -170,7 +171,7 @@ class CheckPointer:
         if not self.directory:
             return None
         try:
-            return self._write(lambda writer: writer.save_best(file, model, optimizer, scheduler))
+            return self._write(lambda writer: writer.save_best(file, model, optimizer, scheduler, extra or {}))
         except OSError:
             scheduler.info.update(former)
             raise

@@ -127,8 +127,9 @@ class TrainLoop:
         info = self.scheduler.info
         info["cur_acc"], info["cur_epoch"] = 100 * score, epoch
         self.checkpointer.save_best(
-            unwrap(self.model), self.optimizer, self.scheduler, accuracy=100 * score, epoch=epoch
-        )
+            unwrap(self.model), self.optimizer, self.scheduler, accuracy=100 * score, epoch=epoch,
+            extra={"hooks": self.hooks.state_dict()},
+        )  # fmt: skip
 
     def _restore(self) -> None:
         """The state beside model, optimizer and scheduler. Random state comes last: nothing may draw after it."""

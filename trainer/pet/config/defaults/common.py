@@ -205,8 +205,8 @@ SOLVER: Declaration = {
         1, int, "batches whose gradients one step adds up; an epoch's last step takes the rest; ours", minimum=1
     ),
     "EMA": {
-        "ENABLED": Key(False, bool, "keep a moving average of the weights; ours"),
-        "DECAY": Key(0.9998, float, "of the moving average; ours", minimum=0, maximum=1),
+        "ENABLED": Key(False, bool, "keep a moving average of the weights, and evaluate that; ours"),
+        "DECAY": Key(0.9998, float, "part of the average that each step keeps; ours", minimum=0, maximum=1),
     },
     "NAN_GUARD": Key(True, bool, "stop before a loss or weight that is not finite is saved; ours"),
     "NAN_GUARD_SKIP": Key(False, bool, "after going back, skip the batches that went bad; ours"),

@@ -43,10 +43,12 @@ class CheckpointWriter:
         self._tenure.publish(manifest, keep=self._keep, link=link)
         return self._info(manifest)
 
-    def save_best(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer,
-                  scheduler: Scheduler) -> CheckpointInfo:  # fmt: skip
+    def save_best(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
+                  extra: dict[str, Any]) -> CheckpointInfo:  # fmt: skip
         """Commit a model in the place of the former best."""
-        manifest = self._commit(file, snapshot(model, optimizer, scheduler), model, scheduler)
+        check_plain(extra, "extra")
+        state = snapshot(model, optimizer, scheduler) | {"extra": extra}
+        manifest = self._commit(file, state, model, scheduler)
         self._tenure.publish_best(manifest)
         return self._info(manifest)
 

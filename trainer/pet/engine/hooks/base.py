@@ -3,7 +3,7 @@
 One step, in order::
 
     before_step -> fetch -> to device -> zero_grad -> forward -> loss -> backward -> after_backward
-      -> clip -> optimizer step -> after_step: timer, learning rate, [window's end: reduce, one read, writers],
+      -> clip -> optimizer step -> after_step: timer, EMA, learning rate, [window's end: reduce, one read, writers],
          [save], [evaluate] -> storage.step -> stop?
 """
 
@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested, StorageFul
 logger = logging.getLogger(__name__)
 
 Call = Callable[..., None]
+Hook = TypeVar("Hook")
 
 # What passes through a hook without being its mistake.
 _NOBODYS_MISTAKE = (NonFiniteLoss, PeerLost, StopRequested, StorageFull)
@@ -51,6 +52,7 @@ class Priority(IntEnum):
     """Places in the order of hooks: lower runs first, equal ones in the order they were given."""
 
     TIMER = 10  # first after a step, so that no other hook's time counts as the step's
+    AVERAGE = 15  # of the weights as the step left them
     LEARNING_RATE = 20  # before anything that reads or saves the scheduler
     NORMAL = 50  # users' hooks: their scalars reach the writers of the same step
     REDUCER = 60  # the one read of the window, just before those who need it
@@ -145,6 +147,10 @@ class HookSet:
         for entry in self.hooks:
             if isinstance(entry.hook, TrainHook):
                 entry.hook.trainer = trainer
+
+    def find(self, kind: type[Hook]) -> Hook | None:
+        """The first hook of a class, None without one."""
+        return next((entry.hook for entry in self.hooks if isinstance(entry.hook, kind)), None)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every hook that has one, by name."""

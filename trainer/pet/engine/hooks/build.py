@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from pet.config import Config, ConfigError, Problem
 from pet.engine.checkpointer import CheckPointer
+from pet.engine.ddp import unwrap
+from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import Priority
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint
 from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
@@ -44,6 +47,7 @@ def build_train_hooks(
     max_iter: int,
     warmup_iter: int,
     *,
+    model: nn.Module,
     session: Session,
     checkpointer: CheckPointer,
     ignore_warmup_time: bool = False,
@@ -57,6 +61,8 @@ def build_train_hooks(
         MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),
         PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter, cfg.SOLVER.SNAPSHOT_FAILURES),
     ]
+    if cfg.SOLVER.EMA.ENABLED:
+        hooks.append(EMA(unwrap(model), cfg.SOLVER.EMA.DECAY))
     if session.rank == 0:
         writers = _writers(cfg, session, checkpointer, max_iter)
         hooks.append(PeriodicWriter(writers, max_iter, cfg.MISC.DISPLAY_ITER, session.metrics.hook_errors))

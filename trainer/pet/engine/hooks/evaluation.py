@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pet.config import Config
 from pet.engine.ddp import broadcast_buffers, unwrap
 from pet.engine.events import EventStorage
+from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.hooks.checkpoint import may_fail
 from pet.engine.loader import TrainLoader
@@ -24,7 +26,8 @@ logger = logging.getLogger(__name__)
 class Evaluation(TrainHook):
     """Calls `evaluate(model)`, which is collective and returns numbers by name, every `period` steps and at the end.
 
-    It gets the model as it trains, in its training mode, and sees to `pet.engine.evaluation.evaluating` itself.
+    It gets the model that trains, with the averaged weights where there is an EMA, in its training mode, and sees to
+    `pet.engine.evaluation.evaluating` itself.
     The save of the same step comes first, so a failure in here loses no training. What was evaluated is kept in the
     state: a run that resumes at a step whose evaluation is still owed begins with it.
     """
@@ -79,7 +82,9 @@ class Evaluation(TrainHook):
         self.session.enter(Section.EVAL)
         model = unwrap(self.trainer.model)
         broadcast_buffers(model)
-        self.newest = self.evaluate(model)
+        average = self.trainer.hooks.find(EMA)
+        with average.swapped() if average else nullcontext():
+            self.newest = self.evaluate(model)
         self.evaluated_at = iteration
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
         logger.info("Evaluation on %s at iteration %d: %s", self.dataset, iteration, numbers)

@@ -85,6 +85,7 @@ def main(args: Namespace, session: Session) -> None:
         scheduler,
         loader.max_iter,
         warmup_iterations(cfg.SOLVER.SCHEDULER, loader.iter_per_epoch),
+        model=model,
         session=session,
         checkpointer=checkpointer,
     )
