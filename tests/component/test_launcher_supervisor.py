@@ -2,85 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from pathlib import Path
+from harness.launcher import Bench, alive, eventually
+from harness.supervisors import Job, run
 
-import pytest
-from harness.launcher import CFG, ROOT, Bench, alive, eventually
-from harness.peers import DictStore
-
-from pet.config import JobEnvironment
-from pet.launch.options import parse_options
-from pet.launch.peers import Peers
-from pet.launch.plan import make_plan
-from pet.launch.record import Record
-from pet.launch.supervisor import StoppedBeforeStart, Supervisor
-from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
-
-
-class Job:
-    """One supervisor per node, each driven in a thread of its own as the agent does."""
-
-    def __init__(self, bench: Bench, nodes: int, ranks: int, **environ: str) -> None:
-        options = parse_options(["--cfg", str(bench.folder / CFG), "--nproc", str(ranks)])
-        common = {"PETJOB_UID": "uid", "PETJOB_ATTEMPT": "1", "PET_NNODES": str(nodes), **environ}
-        self.bench = bench
-        self.ranks = ranks
-        self.store = DictStore()
-        self.supervisors = []
-        for node in range(nodes):
-            environment = JobEnvironment.from_environ({**common, "PET_NODE_RANK": str(node)})
-            plan = make_plan(options, environment, bench.folder / "tools")
-            self.supervisors.append(Supervisor(plan, Record(), bench.folder / f"run{node}"))
-        self.threads = [threading.Thread(target=self._drive, args=(node,), daemon=True) for node in range(nodes)]
-
-    def start(self) -> Job:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def verdicts(self) -> list[Verdict]:
-        """Wait for the end of all nodes."""
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a supervisor did not come to an end"
-        return [supervisor.verdict for supervisor in self.supervisors if supervisor.verdict is not None]
-
-    def _drive(self, node: int) -> None:
-        supervisor, nodes = self.supervisors[node], len(self.supervisors)
-        while supervisor.verdict is None:
-            local = {local_rank: node * self.ranks + local_rank for local_rank in range(self.ranks)}
-            world = str(nodes * self.ranks)
-            variables = {
-                local_rank: {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": world}
-                for local_rank, rank in local.items()
-            }
-            try:
-                supervisor.start(local, variables, Peers(self.store, node, nodes))
-                outcome = None
-                while outcome is None:
-                    outcome = supervisor.watch()
-                if outcome.verdict.code is ExitCode.SUCCEEDED:
-                    supervisor.await_peers()
-                supervisor.end_ranks()
-            except StoppedBeforeStart:
-                supervisor.conclude(Verdict.plain(ExitCode.PREEMPTED, "stopped"))
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "trainer"))
-    monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
-    made = Bench(tmp_path)
-    yield made
-    made.close()
-
-
-def run(bench: Bench, script: str, nodes: int = 1, ranks: int = 2, **environ: str) -> list[Verdict]:
-    bench.write(script)
-    return Job(bench, nodes, ranks, **environ).start().verdicts()
 
 
 def test_rank_that_leaves_with_0_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench) -> None:

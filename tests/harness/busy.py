@@ -35,12 +35,12 @@ def writing(write: Callable[[Path, Any], None], path: Path) -> Iterator[BaseProc
 
 
 def beat(path: Path, stop: Any) -> None:
-    """Heartbeats that each hold one number in four places."""
+    """Heartbeats that each hold one number in three places."""
     heart = HeartbeatWriter(path, attempt=2, restart=1, rank=5, local_rank=1)
     number = 0
     while not stop.is_set():
         number += 1
-        heart.step(number, 1.0, 0.5, collective=number)
+        heart.step(number, 1.0, 0.5)
 
 
 def publish(path: Path, stop: Any) -> None:

@@ -184,9 +184,9 @@ def bench(folder: Path, script: str) -> Iterator[Bench]:
         made.close()
 
 
-def eventually(condition: Callable[[], Any], what: str) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = TIMEOUT) -> Any:
     """Wait until `condition` gives something true, and return it; an OSError in it counts as not yet."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             value = condition()

@@ -72,18 +72,22 @@ class Training:
         launcher = [sys.executable, "-u", "trainer/tools/train_net_all.py"]
         return [*launcher, "--cfg", CFG, "--nproc", str(self.ranks), *pairs, *self.overrides]
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start the launcher; its pid is left where injected faults find it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        environ = {
+    def environment(self) -> dict[str, str]:
+        """The launcher's environment."""
+        return {
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT / "tests"),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("trainer", "tests")),
             "PETJOB_DATA_DIR": str(self.data),
             "PETJOB_TERMINATION_LOG": str(self.folder / "termination.json"),
             "PETJOB_BIND_ADDRESS": "127.0.0.1",
             **self.environ,
         }
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the launcher; its pid is left where injected faults find it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environ = self.environment()
         process = subprocess.Popen(self.arguments(), cwd=ROOT, env=environ, text=True, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         (self.folder / "launcher.pid").write_text(str(process.pid))

@@ -56,13 +56,22 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
-    """One rank of the launcher's node. `iteration` is the last finished one; there is no age before the first step."""
+    """One rank of the launcher's node. `iteration` is the last finished one; there is no age before the first step.
+    `silent_seconds`: since its last sign of life, within a step or an evaluation as well; None where it is not told."""
 
     rank: int | None = None
     iteration: int = 0
     section: str = ""
     collective: int = 0
+    silent_seconds: float | None = None
     last_step_age_seconds: float | None = None
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long it has done nothing, as far as is told; 0 before its first step."""
+        if self.last_step_age_seconds is None:
+            return 0.0
+        return self.last_step_age_seconds if self.silent_seconds is None else self.silent_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +95,8 @@ class LauncherStatus(Numbers):
 
     @property
     def idle_seconds(self) -> float:
-        """For how long a rank of the node has made no step, of those that have made one."""
-        return max((rank.last_step_age_seconds or 0.0 for rank in self.ranks), default=0.0)
+        """For how long a rank of the node has done nothing, of those that have made a step."""
+        return max((rank.idle_seconds for rank in self.ranks), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

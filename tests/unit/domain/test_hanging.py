@@ -36,6 +36,7 @@ def rank(
         "iteration": iteration,
         "section": section,
         "collective": collective,
+        "silentSeconds": age or 0.0,
         "lastStepAgeSeconds": age,
         "dataSeconds": 0.01,
     }

@@ -54,3 +54,44 @@ def test_the_only_node_waits_for_nobody() -> None:
     store = DictStore()
     Peers(store, node=0, nodes=1).leave(NEVER)
     assert store.calls == 0
+
+
+def test_who_suspects_a_hang_hears_how_far_the_others_are() -> None:
+    store = DictStore()
+    first, second, third = (Peers(store, node, nodes=3) for node in range(3))
+    assert not second.suspected
+    first.suspect()
+    assert first.compare((3, 9, 4)) == []
+    assert second.suspected
+    assert second.compare((2, 9, 4)) == [(3, 9, 4)]
+    assert not second.suspected, "it has answered"
+    assert third.compare((3, 8, 4)) == [(3, 9, 4), (2, 9, 4)]
+    assert first.compare((3, 9, 4)) == [(2, 9, 4), (3, 8, 4)]
+
+
+def test_an_answer_to_an_earlier_suspicion_is_none() -> None:
+    store = DictStore()
+    first, second = (Peers(store, node, nodes=2) for node in range(2))
+    first.suspect()
+    second.compare((2, 9, 4))
+    assert first.compare((3, 9, 4)) == [(2, 9, 4)]
+    first.suspect()
+    assert first.compare((5, 12, 4)) == []
+    assert second.compare((7, 14, 4)) == [(5, 12, 4)]
+
+
+def test_suspicions_at_the_same_time_become_one() -> None:
+    store = DictStore()
+    first, second = (Peers(store, node, nodes=2) for node in range(2))
+    first.suspect()
+    first.compare((3, 9, 4))
+    second.suspect()
+    assert second.compare((2, 9, 4)) == []
+    assert first.compare((3, 9, 4)) == [(2, 9, 4)]
+    assert second.compare((2, 9, 4)) == [(3, 9, 4)]
+
+
+def test_alone_nobody_is_asked() -> None:
+    store = DictStore()
+    peers = Peers(store, node=0, nodes=1)
+    assert (peers.suspected, peers.compare((1, 1, 1)), store.calls) == (False, [], 0)

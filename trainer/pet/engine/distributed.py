@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from pet.engine.errors import PeerLost
+from pet.engine.signs import begin_collective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,13 @@ def init_process_group(device: torch.device, timeout_seconds: float = 1800.0) ->
     with peer_errors():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
         _control_group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=timeout))
+
+
+def limit_waits(seconds: float) -> None:
+    """Collectives that begin from now on fail once they have waited so long for other ranks."""
+    if dist.is_initialized():
+        for group in (dist.group.WORLD, _control_group):
+            dist.set_timeout(timedelta(seconds=seconds), group)
 
 
 def destroy_process_group() -> None:
@@ -119,7 +127,9 @@ def all_gather_objects(value: T) -> list[T]:
 
 @contextmanager
 def peer_errors() -> Iterator[None]:
-    """Turn the failure of a collective into PeerLost, so that this rank is never taken for the cause."""
+    """Around a collective, or several: count it, and turn its failure into PeerLost, so that this rank is never taken
+    for the cause."""
+    begin_collective()
     try:
         yield
     except RuntimeError as error:  # torch's DistError family derives from it

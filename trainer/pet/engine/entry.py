@@ -24,6 +24,7 @@ from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure, message_of, write_failure
 from pet.runfiles.heartbeat import Section
+from pet.runfiles.stacks import offer_stacks
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def run(
     ensure_ranks(script, argv)
     faulthandler.enable()
     session = open_session(script)
+    offer_stacks(session.run_dir.stacks(session.local_rank))
     try:
         main(parse_args(argv), session)
         session.enter(Section.DONE)

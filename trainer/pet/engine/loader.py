@@ -17,6 +17,7 @@ from pet.config import Config, ConfigError
 from pet.engine.distributed import get_rank, get_world_size
 from pet.engine.rng import mix
 from pet.engine.sampler import EvaluationBatches, Key, TrainBatches, epoch_length
+from pet.engine.signs import beat
 
 Collate = Callable[[list[Any]], Any]
 
@@ -72,6 +73,15 @@ class SeededCollate:
             return self.collate(samples)
         finally:
             torch.set_rng_state(state)
+
+
+class EvaluationLoader(DataLoader[Any]):
+    """Tells the watchdog of every batch: an evaluation has no steps, and may take hours."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            beat()
+            yield batch
 
 
 class TrainLoader:
@@ -157,7 +167,7 @@ def make_test_data_loader(cfg: Config, dataset: SizedDataset, collate: Collate |
     batches = EvaluationBatches(len(dataset), cfg.TEST.IMS_PER_GPU, get_rank(), get_world_size())
     for keys in islice(batches, 1):
         collate(samples.__getitems__(keys))
-    return _loader(cfg, samples, batches, collate)
+    return _loader(cfg, samples, batches, collate, kind=EvaluationLoader)
 
 
 def set_run_length(cfg: Config, loader: TrainLoader) -> None:
@@ -171,12 +181,16 @@ def set_run_length(cfg: Config, loader: TrainLoader) -> None:
 
 
 def _loader(
-    cfg: Config, dataset: SeededDataset, batches: TrainBatches | EvaluationBatches, collate: Collate
+    cfg: Config,
+    dataset: SeededDataset,
+    batches: TrainBatches | EvaluationBatches,
+    collate: Collate,
+    kind: type[DataLoader[Any]] = DataLoader,
 ) -> DataLoader[Any]:
     workers = cfg.DATA.LOADER_THREADS
     if workers:
         atexit.register(end_workers)
-    return DataLoader(
+    return kind(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,

@@ -22,6 +22,7 @@ from pet.engine.distributed import init_process_group
 from pet.engine.logger import open_log_file, setup_logger
 from pet.engine.precision import NAMES, compute_dtype
 from pet.engine.rng import seed_everything
+from pet.engine.signs import send_signs_to
 from pet.runfiles.atomic import replace_text
 from pet.runfiles.heartbeat import HeartbeatWriter, Section
 from pet.runfiles.metrics import JobMetrics, write_metrics_file
@@ -60,6 +61,7 @@ class Session:
             rank=self.rank,
             local_rank=self.local_rank,
         )
+        send_signs_to(self.heartbeat)
         self.metrics = JobMetrics(
             attempt=self.attempt,
             restart=self.restart,
@@ -105,6 +107,16 @@ class Session:
     def enter(self, section: Section) -> None:
         """Tell the launcher what this rank is doing."""
         self.heartbeat.enter(section)
+
+    @contextmanager
+    def within(self, section: Section) -> Iterator[None]:
+        """Tell the launcher what this rank is doing for a while, and afterwards that it does what it did before."""
+        before = self.heartbeat.section
+        self.heartbeat.enter(section)
+        try:
+            yield
+        finally:
+            self.heartbeat.enter(before)
 
     def publish(self) -> None:
         """Rank 0: replace the metric file."""

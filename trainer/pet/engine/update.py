@@ -16,6 +16,7 @@ from pet.config import Config
 from pet.engine.ddp import sum_losses
 from pet.engine.optimizer import clip_gradients
 from pet.engine.precision import Precision
+from pet.engine.signs import begin_collective
 
 
 class Update:
@@ -42,6 +43,8 @@ class Update:
             with self.precision.autocast():
                 outputs = self.model(inputs, targets)
                 loss = sum_losses(outputs)
+            if last:
+                begin_collective()
             torch.autograd.backward(self.precision.scale(loss if share == 1.0 else loss * share))
         if last:
             self.precision.unscale(self.optimizer)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeVar
 
-from pet.launch.verdict import Verdict
+from pet.launch.verdict import Verdict, in_words
 from pet.runfiles.exits import ExitCode
+from pet.runfiles.place import Place
 
 _POLL_SECONDS = 0.1
 _COUNT = "pet/ends"
 _LEFT = "pet/left"
-_HOST = 0  # the node whose launcher has the store
-_LEFT = "pet/left"
+_SUSPICIONS = "pet/suspicions"
 _HOST = 0  # the node whose launcher has the store
 _T = TypeVar("_T")
 
@@ -64,7 +64,7 @@ class Report:
 
     def __str__(self) -> str:
         who = f"rank {self.rank} on node {self.node}" if self.rank is not None else f"node {self.node}"
-        return f"{who}: {self.exit_code.exit_class}: {self.type}: {self.message}"
+        return f"{who}: {in_words(self.exit_code, self.type, self.message)}"
 
 
 class Peers:
@@ -75,6 +75,7 @@ class Peers:
         self._node = node
         self._others = [other for other in range(nodes) if other != node]
         self._reports: dict[int, Report] = {}
+        self._suspicions = 0  # answered ones
         self._gone = False
 
     def publish(self, verdict: Verdict, *, restarts: bool) -> None:
@@ -94,6 +95,29 @@ class Peers:
                     if text is not None:
                         self._reports[other] = Report(**json.loads(text))
         return list(self._reports.values())
+
+    def suspect(self) -> None:
+        """Ask all launchers how far their ranks are: here they seem to hang."""
+        if self._others:
+            self._ask(self._store.add, _SUSPICIONS, 1)
+
+    @property
+    def suspected(self) -> bool:
+        """Whether somebody has asked that since the last answer."""
+        told = self._ask(self._store.add, _SUSPICIONS, 0) if self._others else None
+        return told is not None and told > self._suspicions
+
+    def compare(self, place: Place) -> list[Place]:
+        """Answer how far the lowest rank of this node is; returns what the others have answered so far."""
+        if not self._others:
+            return []
+        told = self._ask(self._store.add, _SUSPICIONS, 0)
+        if told is not None and told > self._suspicions:
+            self._suspicions = told
+            self._ask(self._store.set, _place_key(self._node, told), json.dumps(place))
+        keys = [_place_key(other, self._suspicions) for other in self._others]
+        answers = [self._ask(self._store.get, key) for key in keys if self._ask(self._store.check, [key])]
+        return [tuple(json.loads(answer)) for answer in answers if answer is not None]
 
     @property
     def complete(self) -> bool:
@@ -129,3 +153,7 @@ class Peers:
 
 def _key(node: int) -> str:
     return f"pet/end/{node}"
+
+
+def _place_key(node: int, suspicion: int) -> str:
+    return f"pet/place/{suspicion}/{node}"

@@ -15,8 +15,9 @@ from typing import BinaryIO, cast
 from pet.launch.output import RankOutput
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import Failure, read_failure
-from pet.runfiles.heartbeat import Section, read_heartbeat
+from pet.runfiles.heartbeat import Heartbeat, Section, read_heartbeat
 from pet.runfiles.rundir import RunDirectory
+from pet.runfiles.stacks import ASK, Stacks
 
 _RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
 # Where rank_main only execs, its own interpreter can start without site packages and user settings.
@@ -35,10 +36,13 @@ class RankExit:
     failure: Failure | None  # its own account
     iteration: int | None  # of its last finished step
     early: bool = False  # by its heartbeat it had not come to the end of its script
+    hung: bool = False  # found to hang before
 
     @property
     def exit_code(self) -> ExitCode:
         """The class of the end. A good code tells nothing of a rank that was still at work."""
+        if self.hung:
+            return ExitCode.HANG
         return ExitCode.APP_ERROR if self.code == ExitCode.SUCCEEDED and self.early else classify(self.code)
 
 
@@ -56,6 +60,7 @@ class RankGroup:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._outputs: list[RankOutput] = []
         self._sent: dict[int, set[int]] = {}
+        self._hung: dict[int, Failure] = {}
         self._polls = 0
         self._lock = threading.Lock()
 
@@ -98,6 +103,30 @@ class RankGroup:
                 if signal.SIGTERM not in self._sent[local_rank]:
                     self._signal(local_rank, signal.SIGTERM)
 
+    def heartbeats(self) -> dict[int, Heartbeat | None]:
+        """The newest one of every rank that runs, by local rank; None before its first."""
+        return {local_rank: read_heartbeat(self.directory.heartbeat(local_rank)) for local_rank in self.running}
+
+    def ask_stacks(self) -> dict[int, Stacks]:
+        """Have every rank that runs write its threads' stacks, if it can; by local rank."""
+        with self._lock:
+            asked = {local_rank: Stacks(self.directory.stacks(local_rank)) for local_rank in self.running}
+            for local_rank, stacks in asked.items():
+                if stacks.offered:
+                    self._processes[local_rank].send_signal(ASK)
+        return asked
+
+    def wake(self, local_rank: int) -> None:
+        """Let a stopped rank run: what it was sent meanwhile reaches it only then."""
+        with self._lock:
+            if local_rank not in self.exits:
+                self._processes[local_rank].send_signal(signal.SIGCONT)
+
+    def condemn(self, accounts: Mapping[int, Failure]) -> None:
+        """These ranks (local) hang, and are about to be killed for it: however they end, they are the cause, by these
+        accounts."""
+        self._hung |= accounts
+
     def kill(self) -> None:
         """End every rank that is left, with its children."""
         with self._lock:
@@ -127,14 +156,18 @@ class RankGroup:
         # Loader workers of a rank that crashed would hold its memory, and its output open.
         _kill_session(self._processes[local_rank].pid)
         heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
+        hung = self._hung.get(local_rank)
+        iteration = heartbeat.iteration if heartbeat is not None and heartbeat.steps else None
         self.exits[local_rank] = RankExit(
             rank=self.ranks[local_rank],
             code=code,
             order=self._polls,
-            by_us=-code in self._sent[local_rank],
-            failure=read_failure(self.directory.failure(local_rank)),
-            iteration=heartbeat.iteration if heartbeat is not None and heartbeat.steps else None,
+            by_us=-code in self._sent[local_rank] and hung is None,
+            failure=hung or read_failure(self.directory.failure(local_rank)),
+            # A rank that was woken to write its stacks may have gone on meanwhile.
+            iteration=hung.iteration if hung is not None else iteration,
             early=heartbeat is not None and heartbeat.section is not Section.DONE,
+            hung=hung is not None,
         )
 
 

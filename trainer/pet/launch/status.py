@@ -153,6 +153,7 @@ def _rank(heartbeat: Heartbeat, clock: Clock) -> dict[str, Any]:
         "iteration": heartbeat.iteration,
         "section": heartbeat.section.name.lower(),
         "collective": heartbeat.collective,
+        "silentSeconds": max(0.0, clock.monotonic - heartbeat.monotonic_seconds),
         "lastStepAgeSeconds": max(0.0, clock.monotonic - heartbeat.last_step_seconds) if stepped else None,
         "dataSeconds": heartbeat.data_seconds / heartbeat.steps if stepped else None,
     }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pet.launch.budget import RestartBudget
+from pet.launch.hang import end_hang
 from pet.launch.patience import ERROR_SECONDS, PEER_SECONDS, patience, stop_seconds
 from pet.launch.peers import Peers, Report
 from pet.launch.plan import Plan
@@ -23,6 +24,7 @@ from pet.launch.reaper import reap_orphans
 from pet.launch.record import Phase, Record
 from pet.launch.talk import say
 from pet.launch.verdict import Verdict, judge
+from pet.launch.watchdog import Watchdog
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section, read_heartbeat
 from pet.runfiles.rundir import RunDirectory
@@ -52,6 +54,7 @@ class Supervisor:
         self.budget = RestartBudget(plan.environment.restarts_left, plan.environment.restart_window_seconds)
         self.verdict: Verdict | None = None
         self.peers: Peers | None = None
+        self._watchdog = Watchdog(plan.environment.stall_seconds)
         self._run_dir = run_dir
         self._starts = 0
         self._lock = threading.Lock()
@@ -90,6 +93,7 @@ class Supervisor:
                 raise StoppedBeforeStart
             group.start(self.plan.command, lambda local_rank: {**environ, **variables[local_rank]})
             self.peers, self._group, self._first_bad_at = peers, group, None
+        self._watchdog.begin()
         self.record.started(group)
         return group.pids
 
@@ -97,7 +101,7 @@ class Supervisor:
         """Look at the ranks; None while nothing has happened. After a bad end it returns when all ranks are over."""
         group, peers = self._current()
         self._poll(group)
-        if not self._disturbed(group, peers):
+        if not self._disturbed(group, peers) and not self._hung(group, peers):
             return None
         self._settle(group, peers)
         return self._conclude(group, peers)
@@ -153,6 +157,10 @@ class Supervisor:
         if self._first_bad_at is None and any(map(_is_bad, peers.reports())):
             self._first_bad_at = time.monotonic()
         return self.stopping or self._first_bad_at is not None or not group.running
+
+    def _hung(self, group: RankGroup, peers: Peers) -> bool:
+        ended = bool(group.exits) or any(not _is_bad(report) for report in peers.reports())
+        return end_hang(self._watchdog, group, peers, others_ended=ended)
 
     def _settle(self, group: RankGroup, peers: Peers) -> None:
         """Wait until every rank is over, and end those that have no more reason to go on."""

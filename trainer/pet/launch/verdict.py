@@ -39,14 +39,18 @@ class Verdict:
 
     def __str__(self) -> str:
         who = f"rank {self.rank}: " if self.rank is not None else ""
-        known = self.type == self.code.exit_class or self.type in self.message
-        kind = self.code.exit_class if known else f"{self.code.exit_class}: {self.type}"
-        return f"{who}{kind}: {self.message}"
+        return who + in_words(self.code, self.type, self.message)
 
     @property
     def is_cause(self) -> bool:
         """Whether a rank of this node started it."""
         return self.code not in _NO_CAUSE
+
+
+def in_words(code: ExitCode, type_: str, message: str) -> str:
+    """Class, type and message, and nothing twice."""
+    known = type_ == code.exit_class or type_ in message
+    return f"{code.exit_class if known else f'{code.exit_class}: {type_}'}: {message}"
 
 
 def judge(exits: Collection[RankExit], *, stopping: bool) -> Verdict:

@@ -17,6 +17,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from pet.runfiles.place import Place, place
+
 # sequence, attempt, restart, rank, local rank, pid, iteration, section, collective, steps, then four times in seconds.
 _RECORD = struct.Struct("<Q9q4d")
 _CRC = struct.Struct("<I")
@@ -47,12 +49,17 @@ class Heartbeat:
     pid: int
     iteration: int  # of the last finished step; the iteration resumed from before the first one
     section: Section
-    collective: int  # number of the last collective, 0 where the loop does not count them
+    collective: int  # how many collectives it has begun
     steps: int  # finished by this process
     monotonic_seconds: float  # of this store
     last_step_seconds: float  # monotonic time of the last finished step, 0 before the first
     step_seconds: float  # total time in steps, waiting for data included
     data_seconds: float  # total time waiting for data
+
+    @property
+    def place(self) -> Place:
+        """How far the rank is, to be compared with others'."""
+        return place(self.iteration, self.collective, self.section.name.lower())
 
 
 class HeartbeatWriter:
@@ -60,13 +67,15 @@ class HeartbeatWriter:
 
     def __init__(self, path: str | Path, *, attempt: int, restart: int, rank: int, local_rank: int) -> None:
         """Make the file, in section INIT. Raises OSError, also when the file system is full: later stores cannot."""
+        self.longest_silence = 0.0  # seconds between two stores
         self._identity = (attempt, restart, rank, local_rank, os.getpid())
         self._sequence = 0
         self._iteration = 0
-        self._section = Section.INIT
+        self.section = Section.INIT
         self._collective = 0
         self._steps = 0
         self._last_step = 0.0
+        self._stored = time.monotonic()
         self._step_seconds = 0.0
         self._data_seconds = 0.0
         with open(path, "w+b") as file:
@@ -74,7 +83,7 @@ class HeartbeatWriter:
             file.write(bytes(2 * _SLOT))
             file.flush()
             self._memory = mmap.mmap(file.fileno(), 2 * _SLOT)
-        self._store(time.monotonic())
+        self._store(self._stored)
 
     def identify(self, *, attempt: int, restart: int, iteration: int) -> None:
         """What rank 0 found in the checkpoint folder: which start this is, and the iteration that it goes on from."""
@@ -84,14 +93,22 @@ class HeartbeatWriter:
 
     def enter(self, section: Section) -> None:
         """A change of section."""
-        self._section = section
+        self.section = section
         self._store(time.monotonic())
 
-    def step(self, iteration: int, step_seconds: float, data_seconds: float, *, collective: int = 0) -> None:
+    def begin_collective(self) -> None:
+        """The next collective begins."""
+        self._collective += 1
+        self._store(time.monotonic())
+
+    def beat(self) -> None:
+        """A sign of life within a long section."""
+        self._store(time.monotonic())
+
+    def step(self, iteration: int, step_seconds: float, data_seconds: float) -> None:
         """A finished step: its iteration, its duration and the part of it spent waiting for data, both in seconds."""
         now = time.monotonic()
         self._iteration = iteration
-        self._collective = collective
         self._steps += 1
         self._step_seconds += step_seconds
         self._data_seconds += data_seconds
@@ -104,11 +121,14 @@ class HeartbeatWriter:
 
     def _store(self, now: float) -> None:
         self._sequence += 1
+        if now - self._stored > self.longest_silence:
+            self.longest_silence = now - self._stored
+        self._stored = now
         record = _RECORD.pack(
             self._sequence,
             *self._identity,
             self._iteration,
-            self._section,
+            self.section,
             self._collective,
             self._steps,
             now,

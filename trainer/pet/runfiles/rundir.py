@@ -38,3 +38,7 @@ class RunDirectory:
     def failure(self, local_rank: int) -> Path:
         """Why the rank ended, if it ended badly and could still say so."""
         return self.path / f"failure-{local_rank}.json"
+
+    def stacks(self, local_rank: int) -> Path:
+        """Where the rank's threads were, each time the launcher asked; there only while it may ask."""
+        return self.path / f"stacks-{local_rank}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from pet.runfiles.place import Place, place
 from pet_operator.domain.codec import write_time
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import RankStatus
@@ -16,13 +17,11 @@ from pet_operator.domain.status import Failure, Hang
 _STEPS, _SHORTEST_SECONDS = 5, 30.0
 # Where no usual duration is told: of a save, an evaluation, and steps before the first numbers.
 _UNKNOWN_SECONDS = 600.0
-# In the order in which a rank goes through them after a finished iteration: whoever is behind is waited for.
-_SECTIONS = ("init", "save", "eval", "data", "step", "done")
 _NAMED = 8
 
 
 def hang(observed: Observed, step_seconds: float | None, now: datetime) -> Hang | None:
-    """None while the ranks make steps. To be asked only when all launchers have answered lately: a rank that is not
+    """None while the ranks go on. To be asked only when all launchers have answered lately: a rank that is not
     heard of may be the one.
 
     Args:
@@ -35,7 +34,7 @@ def hang(observed: Observed, step_seconds: float | None, now: datetime) -> Hang 
     first = min(_place(rank) for _, rank in ranks)
     behind = [(pod, rank) for pod, rank in ranks if _place(rank) == first]
     pod, rank = behind[0]
-    age = min(each.last_step_age_seconds or 0.0 for _, each in behind)
+    age = min(each.idle_seconds for _, each in behind)
     if rank.section == "done" or age < _limit(observed, rank.section, step_seconds):
         return None
     alone = all(other.uid == pod.uid for other, _ in behind)
@@ -79,9 +78,8 @@ def blamed(observed: Observed, failures: Sequence[Failure]) -> Failure:
     return replace(behind[0], rank=None, message=f"{alike} hung after the same iteration; {behind[0].message}")
 
 
-def _place(rank: RankStatus) -> tuple[int, int, int]:
-    section = _SECTIONS.index(rank.section) if rank.section in _SECTIONS else len(_SECTIONS)
-    return rank.iteration, section, rank.collective
+def _place(rank: RankStatus) -> Place:
+    return place(rank.iteration, rank.collective, rank.section)
 
 
 def _limit(observed: Observed, section: str, step_seconds: float | None) -> float:

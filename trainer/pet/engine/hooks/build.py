@@ -21,6 +21,7 @@ from pet.engine.hooks.checkpoint import PeriodicCheckpoint
 from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
 from pet.engine.hooks.schedule import LRScheduler
 from pet.engine.hooks.timing import GarbageCollection, IterationTimer
+from pet.engine.hooks.waits import WaitLimit
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session
 from pet.engine.writers import CommonMetricPrinter, EventWriter, JSONWriter, RunFileWriter
@@ -56,6 +57,7 @@ def build_train_hooks(
     start_iter = checkpointer.iteration + 1
     hooks: list[Any] = [
         IterationTimer(max_iter, start_iter, warmup_iter, ignore_warmup_time),
+        WaitLimit(session, max_iter),
         GarbageCollection(),
         LRScheduler(optimizer, scheduler),
         MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),

@@ -109,9 +109,9 @@ class PeriodicCheckpoint(TrainHook):
 
     def _save(self) -> None:
         began, saved = time.monotonic(), None
-        self.session.enter(Section.SAVE)
         try:
-            saved = self.trainer.save()
+            with self.session.within(Section.SAVE):
+                saved = self.trainer.save()
         finally:
             self._account(time.monotonic() - began, "success" if saved else "error")
         if saved:

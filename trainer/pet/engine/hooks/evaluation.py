@@ -78,8 +78,10 @@ class Evaluation(TrainHook):
         return iteration > 0 and (iteration == self.max_iter or (self.period > 0 and iteration % self.period == 0))
 
     def _run(self) -> None:
-        iteration = self.trainer.iteration
-        self.session.enter(Section.EVAL)
+        with self.session.within(Section.EVAL):
+            self._evaluate(self.trainer.iteration)
+
+    def _evaluate(self, iteration: int) -> None:
         model = unwrap(self.trainer.model)
         broadcast_buffers(model)
         average = self.trainer.hooks.find(EMA)
@@ -89,7 +91,7 @@ class Evaluation(TrainHook):
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
         logger.info("Evaluation on %s at iteration %d: %s", self.dataset, iteration, numbers)
         self._publish()
-        with may_fail(self.session, iteration):
+        with may_fail(self.session, iteration), self.session.within(Section.SAVE):
             self.trainer.save_best(self.newest[self.key_metric])
         for call in self.trainer.hooks.after_eval:
             call(metrics=self.newest)

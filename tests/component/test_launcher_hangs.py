@@ -1,0 +1,111 @@
+"""Ranks that hang, without torch: found, named with their stacks, ended, and started again. With real trainings these
+and more are in `tests/reliability`."""
+
+from __future__ import annotations
+
+import pytest
+from harness.launcher import Bench, alive
+from harness.supervisors import Job, run
+
+from pet.launch.record import RankFailure
+from pet.runfiles.exits import ExitCode
+
+# The rank that hangs does so in its fourth step, the others wait for it in a collective of that step.
+SCRIPT = """
+import ctypes
+from pet.runfiles.stacks import offer_stacks
+
+heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=START, rank=RANK, local_rank=LOCAL_RANK)
+offer_stacks(RUN_DIR.stacks(LOCAL_RANK))
+
+def stopped():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+def looping():
+    while True:
+        pass
+
+def locked():
+    mutex = ctypes.create_string_buffer(64)
+    for _ in range(2):
+        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+
+def waiting():
+    time.sleep(600)
+
+for number in range(1, 7):
+    heartbeat.enter(Section.DATA)
+    heartbeat.enter(Section.STEP)
+    if START == 0 and number == 4 and RANK == {rank}:
+        {how}()
+    heartbeat.begin_collective()
+    if START == 0 and number == 4:
+        waiting()
+    heartbeat.step(number, 0.1, 0.0)
+heartbeat.enter(Section.DONE)
+"""
+STALL = {"PETJOB_STALL_SECONDS": "1"}
+
+
+def hung(job: Job, node: int) -> RankFailure:
+    """The one failure that this node's launcher tells of."""
+    (failure,) = job.supervisors[node].record.snapshot().failures
+    assert (failure.exit_class, failure.exit_code, failure.type) == ("Hang", 76, "Hang")
+    return failure
+
+
+@pytest.mark.parametrize(("how", "rank"), [("stopped", 0), ("locked", 1)])
+def test_a_rank_that_hangs_is_named_with_its_stacks_and_all_start_again(bench: Bench, how: str, rank: int) -> None:
+    bench.write(SCRIPT.format(how=how, rank=rank))
+    job = Job(bench, 1, 2, **STALL).start()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, len(bench.journal("start"))) == (ExitCode.SUCCEEDED, 4)
+    failure = hung(job, 0)
+    assert (failure.restart, failure.rank, failure.iteration) == (0, rank, 3)
+    assert failure.message.startswith("silent for 1 s, the limit is 1 s, in step after iteration 3")
+    assert ("it was stopped by a signal" in failure.message) == (how == "stopped")
+    assert failure.traceback.splitlines()[-1].endswith(f"in {how}")
+    assert bench.journal("signal") == [], "a hang is no request to save and leave"
+
+
+def test_of_two_nodes_that_both_hear_nothing_the_one_that_is_waited_for_is_the_cause(bench: Bench) -> None:
+    bench.write(SCRIPT.format(how="looping", rank=3))
+    job = Job(bench, 2, 2, PETJOB_RESTARTS_LEFT="0", **STALL).start()
+    first, second = job.verdicts()
+    assert (first.code, first.rank, first.signalled) == (ExitCode.PEER_LOST, None, (0, 1))
+    assert "rank 3 on node 1: Hang: silent for" in first.message
+    assert (second.code, second.rank, second.iteration, second.signalled) == (ExitCode.HANG, 3, 3, (2,))
+    assert second.traceback == hung(job, 1).traceback
+    assert second.traceback.splitlines()[-1].endswith("in looping")
+    assert not any(alive(entry["pid"]) for entry in bench.journal("start"))
+
+
+def test_ranks_that_stand_still_together_are_all_named(bench: Bench) -> None:
+    """Of a collective that one of two ranks has skipped nobody can tell whose mistake it is."""
+    bench.write(SCRIPT.format(how="never", rank=7))
+    job = Job(bench, 1, 2, PETJOB_RESTARTS_LEFT="0", **STALL).start()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, verdict.rank, verdict.signalled) == (ExitCode.HANG, 0, ())
+    assert verdict.message.endswith("in step after iteration 3; ranks 0, 1 are at the same place")
+    failures = job.supervisors[0].record.snapshot().failures
+    assert [failure.rank for failure in failures] == [0, 1]
+
+
+def test_a_rank_that_goes_on_meanwhile_did_not_hang(bench: Bench) -> None:
+    """It may have been in a long step of its own, and its end be seen while its stacks are written."""
+    script = """
+    from pet.runfiles.stacks import ASK
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    asked = []
+    signal.signal(ASK, lambda number, frame: asked.append(number))
+    RUN_DIR.stacks(LOCAL_RANK).touch()
+    heartbeat.enter(Section.STEP)
+    for number in range(1, 4):
+        heartbeat.step(number, 0.1, 0.0)
+    while not asked:
+        time.sleep(0.02)
+    heartbeat.step(4, 0.1, 0.0)
+    heartbeat.enter(Section.DONE)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="0", **STALL)
+    assert (verdict.code, len(bench.journal("start"))) == (ExitCode.SUCCEEDED, 1)

@@ -1,0 +1,146 @@
+"""A real training over one or two launchers on this machine, each watched through its port as the operator does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.launcher import alive, eventually, free_port, get_page
+from harness.training import ROOT, TIMEOUT, Training
+
+
+@dataclass
+class Node:
+    """One launcher. `seen` are the failures that its /status ever told, in order."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    index: int
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def output(self) -> str:
+        """What it and its ranks have printed so far."""
+        return (self.folder / f"out{self.index}").read_text()
+
+    @property
+    def termination(self) -> dict[str, Any]:
+        """Its last word."""
+        message: dict[str, Any] = json.loads((self.folder / f"termination{self.index}").read_text())
+        return message
+
+    def status(self) -> dict[str, Any]:
+        """The document at /status. Raises OSError while there is none."""
+        document: dict[str, Any] = json.loads(get_page(self.output, "/status"))
+        self.seen += [failure for failure in document["failures"] if failure not in self.seen]
+        return document
+
+    def ranks(self) -> dict[int, int]:
+        """The processes of its ranks, by rank."""
+        pids = [int(pid) for file in Path(f"/proc/{self.process.pid}/task").glob("*/children")
+                for pid in _read(file).split()]  # fmt: skip
+        environs = {pid: _read(Path(f"/proc/{pid}/environ")).split("\0") for pid in pids}
+        return {int(word.removeprefix("RANK=")): pid for pid, environ in environs.items()
+                for word in environ if word.startswith("RANK=")}  # fmt: skip
+
+
+class Gang:
+    """The launchers of one attempt of a training, and what they told."""
+
+    def __init__(self, training: Training, nodes: int, attempt: int = 1) -> None:
+        self.folder = training.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        common = {
+            "PETJOB_UID": "uid-of-the-job", "PETJOB_ATTEMPT": str(attempt), "PETJOB_METRICS_PORT": "0",
+            "PET_NNODES": str(nodes), "PET_NPROC_PER_NODE": str(training.ranks // nodes),
+            "PET_MASTER_ADDR": "localhost", "PET_MASTER_PORT": str(free_port()),
+        }  # fmt: skip
+        self.nodes = [self._launch(training, index, common) for index in range(nodes)]
+
+    def wait(self) -> list[int]:
+        """Hear them until all have ended; their exit codes. Raises AssertionError if they do not end."""
+
+        def over() -> bool:
+            self.hear()
+            return all(node.process.poll() is not None for node in self.nodes)
+
+        eventually(over, "all launchers end", seconds=TIMEOUT)
+        return [node.process.returncode for node in self.nodes]
+
+    def hear(self) -> list[dict[str, Any]]:
+        """Ask all launchers that answer; every failure that was told so far."""
+        for node in self.nodes:
+            try:
+                node.status()
+            except OSError:
+                continue
+        return [failure for node in self.nodes for failure in node.seen]
+
+    @property
+    def output(self) -> str:
+        """Of all launchers."""
+        return "\n".join(node.output for node in self.nodes)
+
+    def signal(self, number: int, *indices: int) -> None:
+        """To these launchers, or to all of them."""
+        for node in self.nodes:
+            if node.index in indices or not indices:
+                node.process.send_signal(number)
+
+    def processes(self) -> list[int]:
+        """Everything of this training that lives: launchers, ranks and their children."""
+        marks = [f"PETJOB_TERMINATION_LOG={self.folder / f'termination{node.index}'}" for node in self.nodes]
+        environs = {int(path.name): _read(path / "environ").split("\0") for path in Path("/proc").glob("[0-9]*")}
+        return [pid for pid, words in environs.items() if alive(pid) and any(mark in words for mark in marks)]
+
+    def close(self) -> None:
+        """End what is left."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        for node in self.nodes:
+            node.process.wait()
+
+    def _launch(self, training: Training, index: int, common: dict[str, str]) -> Node:
+        environ = {
+            **training.environment(), **common, "PETJOB_NODE_INDEX": str(index), "PET_NODE_RANK": str(index),
+            "PETJOB_TERMINATION_LOG": str(self.folder / f"termination{index}"),
+        }  # fmt: skip
+        with open(self.folder / f"out{index}", "w", encoding="utf-8") as out:
+            process = subprocess.Popen(training.arguments(), cwd=ROOT, env=environ, text=True, stdout=out,
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)  # fmt: skip
+        (self.folder / f"launcher{index}.pid").write_text(str(process.pid))
+        return Node(process, self.folder, index)
+
+
+@contextmanager
+def gang(training: Training, nodes: int, attempt: int = 1) -> Iterator[Gang]:
+    """Launchers of which nothing is left behind."""
+    made = Gang(training, nodes, attempt)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def left_behind(gang: Gang) -> list[int]:
+    """Processes that outlive their launchers, once they had time to end."""
+    deadline = time.monotonic() + 10
+    while (left := gang.processes()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
+
+
+def _read(path: Path) -> str:
+    """A file of /proc, empty once its process is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,99 @@
+"""The end of a hang: whose fault it is, over all nodes, with the stacks of the ranks' threads; then all ranks die.
+
+One launcher finds it, and asks all others: each has its ranks write their stacks, tells how far the lowest of them is,
+and ends them. The ranks that are the lowest of the job are the cause; the others only waited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pet.launch.peers import Peers
+from pet.launch.process_state import STOPPED, state_of, words_for
+from pet.launch.ranks import RankGroup
+from pet.launch.watchdog import Stall, Watchdog
+from pet.runfiles.exits import ExitCode
+from pet.runfiles.failure import TRACEBACK_BYTES, Failure, tail
+from pet.runfiles.heartbeat import Heartbeat
+from pet.runfiles.stacks import Stacks
+
+# For the stacks to be written, and the other launchers to answer.
+_DUMP_SECONDS = 2.0
+_WAKE_SECONDS = 0.3
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What was found of the running ranks."""
+
+    beats: Mapping[int, Heartbeat | None]
+    stacks: Mapping[int, Stacks]
+    states: Mapping[int, str]
+
+
+def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended: bool) -> bool:
+    """Look once; whether there was a hang, and the ranks were killed for it."""
+    beats = group.heartbeats()
+    stall = watchdog.look(beats, others_ended=others_ended)
+    if stall is not None:
+        peers.suspect()
+    elif peers.suspected:
+        stall = watchdog.lowest(beats)
+    if stall is None:
+        return False
+    scene = _Scene(beats, group.ask_stacks(), {rank: state_of(group.pids[rank]) for rank in group.running})
+    others = _wait(peers, stall)
+    if (now := watchdog.lowest(group.heartbeats())) is None or now.place != stall.place:
+        return False  # they go on after all
+    _wake(group, scene)
+    if all(stall.place <= other for other in others):
+        group.condemn({rank: _account(group, scene, rank, stall) for rank in stall.ranks})
+        watchdog.excuse(beats, stall)
+    group.kill()
+    return True
+
+
+def _wait(peers: Peers, stall: Stall) -> list[tuple[int, int, int]]:
+    deadline = time.monotonic() + _DUMP_SECONDS
+    others = peers.compare(stall.place)
+    while time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        others = peers.compare(stall.place)
+    return others
+
+
+def _wake(group: RankGroup, scene: _Scene) -> None:
+    """A stopped rank writes its stacks in the moment in which it may run again."""
+    stopped = [rank for rank, state in scene.states.items() if state == STOPPED and scene.stacks[rank].offered]
+    for rank in stopped:
+        group.wake(rank)
+    if stopped:
+        time.sleep(_WAKE_SECONDS)
+
+
+def _account(group: RankGroup, scene: _Scene, local_rank: int, stall: Stall) -> Failure:
+    beat = scene.beats[local_rank]
+    stacks = scene.stacks[local_rank].text()
+    doing = "before its first sign of life" if beat is None else f"in {beat.section.name.lower()}"
+    stepped = beat is not None and beat.steps > 0
+    where = f"{doing} after iteration {beat.iteration}" if beat is not None and stepped else doing
+    ranks = ", ".join(str(group.ranks[rank]) for rank in stall.ranks)
+    notes = (
+        words_for(scene.states[local_rank]),
+        f"ranks {ranks} are at the same place" if len(stall.ranks) > 1 else "",
+        "" if stacks else "it wrote no stacks",
+    )
+    return Failure(
+        attempt=beat.attempt if beat is not None else 0,
+        restart=beat.restart if beat is not None else 0,
+        rank=group.ranks[local_rank],
+        iteration=beat.iteration if beat is not None and stepped else None,
+        exit_code=int(ExitCode.HANG),
+        exit_class=ExitCode.HANG.exit_class,
+        type=ExitCode.HANG.exit_class,
+        message="; ".join([f"{stall.why} {where}", *filter(None, notes)]),
+        traceback=tail(stacks, TRACEBACK_BYTES),
+    )
