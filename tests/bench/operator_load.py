@@ -19,11 +19,14 @@ CFG = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def submit(plane: ControlPlane, namespace: str, number: int, *, nodes: int, name: str = "job") -> list[dict[str, Any]]:
-    """Make jobs, called `name` or with numbers behind it; returns them as the API server has them."""
+def submit(
+    plane: ControlPlane, namespace: str, number: int, *, nodes: int, name: str = "job", **fields: Any
+) -> list[dict[str, Any]]:
+    """Make jobs, called `name` or with numbers behind it, with these fields in their specs; returns them as the API
+    server has them."""
     path = f"/apis/{JOB.api_version}/namespaces/{namespace}/{JOB.plural}"
     batch = {"TRAIN.BATCH_SIZE": 2 * nodes}
-    spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": nodes, "checkpoint": {}, "overrides": batch}
+    spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": nodes, "checkpoint": {}, "overrides": batch, **fields}
     names = [name] if number == 1 else [f"{name}-{index}" for index in range(number)]
     return [plane.request("POST", path, cpu_manifest(each, **spec)) for each in names]
 
@@ -41,6 +44,12 @@ def cpu_seconds(pid: int) -> float:
     """What a process has used since it began."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
+    (line,) = (row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
 
 
 def _counts(event: dict[str, Any], user: str, namespace: str) -> bool:

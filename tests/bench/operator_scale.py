@@ -20,7 +20,7 @@ from typing import Any
 from harness.cluster import what
 from harness.observing import running
 from harness.timeless import NOON
-from operator_load import NODES, POLL_SECONDS, cpu_seconds, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, resident, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
@@ -40,12 +40,6 @@ def settled(plane: ControlPlane, namespace: str) -> None:
     """Wait until the operator writes nothing any more."""
     while written(plane, USER, namespace, lambda: time.sleep(QUIET_SECONDS)):
         pass
-
-
-def resident(pid: int) -> float:
-    """Megabytes of memory that a process holds."""
-    (line,) = (row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 def idle_and_restart(plane: ControlPlane, number: int) -> None:
