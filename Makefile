@@ -51,6 +51,7 @@ bench: .venv/.ready ## figures as ratios in one run
 bench-operator: programs ## the operator beside a raw loop that makes the same objects, on a real API server
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_throughput.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_scale.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/operator_running.py
 
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix

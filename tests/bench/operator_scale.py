@@ -32,7 +32,7 @@ from pet_operator.domain.decide import decide
 QUIET_SECONDS = 15.0
 IDLE_SECONDS = 30.0
 DECISIONS = 2000
-SAMPLES = 30
+SAMPLES = 50
 MANY_PODS = 256
 
 
@@ -77,7 +77,7 @@ def latencies(plane: ControlPlane) -> None:
             begins.append(_until(plane, namespace, name, NODES))
             failures.append(_until_next(plane, namespace, name))
         wide = _until(plane, namespace, "wide", MANY_PODS)
-    print("\nmilliseconds                                median   highest")
+    print("\nmilliseconds                                median       p99   highest")
     print(f"job made -> its pod {NODES} made                 {_row(begins)}")
     print(f"job made -> its pod {MANY_PODS} made               {_row([wide])}")
     print(f"pod failed -> first pod of attempt 2 made  {_row(failures)}  (a second of it waits on purpose)")
@@ -131,7 +131,8 @@ def _answered(event: dict[str, Any]) -> datetime:
 
 
 def _row(values: list[float]) -> str:
-    return f"{statistics.median(values):7.0f}{max(values):10.0f}"
+    p99 = statistics.quantiles(values, n=100, method="inclusive")[-1] if len(values) > 1 else values[0]
+    return f"{statistics.median(values):7.0f}{p99:10.0f}{max(values):10.0f}"
 
 
 def decisions() -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+Reader = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
     """JSON values; fields that are None, and empty texts, lists and mappings, are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((key, getattr(value, name)) for name, (key, _) in _fields(type(value)).items())
+        pairs = ((key, getattr(value, name)) for name, key in _fields(type(value)).items())
         return {name: encode(content) for name, content in pairs if content is not None and content not in ("", (), {})}
     if isinstance(value, datetime):
         return write_time(value)
@@ -33,8 +34,9 @@ def decode(form: type[T], data: Any) -> T:
     never stop this one."""
     values = {}
     content = data if isinstance(data, Mapping) else {}
-    for name, (key, declared) in _fields(cast(Any, form)).items():
-        fitted = _fit(declared, content.get(key))
+    for name, (key, fit) in _readers(cast(Any, form)).items():
+        value = content.get(key)
+        fitted = fit(value) if value is not None else None
         if fitted is not None:
             values[name] = fitted
     return form(**values)
@@ -60,32 +62,58 @@ def read_time(text: object) -> datetime | None:
 
 
 @cache
-def _fields(form: Any) -> dict[str, tuple[str, Any]]:
+def _fields(form: Any) -> dict[str, str]:
+    """The fields of a dataclass: name → key."""
+    return {field.name: camel(field.name) for field in dataclasses.fields(form)}
+
+
+@cache
+def _readers(form: Any) -> dict[str, tuple[str, Reader]]:
+    """The fields of a dataclass: name → key, and what reads a value as it is declared."""
     hints = get_type_hints(form)
-    return {field.name: (camel(field.name), hints[field.name]) for field in dataclasses.fields(form)}
+    return {name: (key, _reader(hints[name])) for name, key in _fields(form).items()}
 
 
-def _fit(declared: Any, value: Any) -> Any:
-    """The value as declared, None where it is absent or of another type."""
-    if value is None:
-        return None
+@cache
+def _reader(declared: Any) -> Reader:
+    """What reads a JSON value of this type; it gives None for one of another."""
     origin, arguments = get_origin(declared), get_args(declared)
     if origin in (Union, types.UnionType):
-        return next((fitted for argument in arguments if (fitted := _fit(argument, value)) is not None), None)
+        readers = [_reader(argument) for argument in arguments if argument is not types.NoneType]
+        return lambda value: next((fitted for read in readers if (fitted := read(value)) is not None), None)
     if declared is datetime:
-        return read_time(value)
+        return read_time
     if origin is tuple:
-        entries = value if isinstance(value, list) else ()
-        return tuple(fitted for entry in entries if (fitted := _fit(arguments[0], entry)) is not None)
+        return partial(_read_list, _reader(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
-        pairs = value.items() if isinstance(value, Mapping) else ()
-        return {str(key): fitted for key, entry in pairs if (fitted := _fit(arguments[1], entry)) is not None}
+        return partial(_read_mapping, _reader(arguments[1]))
     if dataclasses.is_dataclass(declared):
-        return decode(declared, value) if isinstance(value, Mapping) else None  # type: ignore[arg-type]
-    if declared is float and type(value) in (int, float):
-        return float(value) if abs(value) <= sys.float_info.max else None  # neither infinite nor NaN
-    if type(value) is not declared:
-        return None
-    if declared is int:
-        return value if -(2**63) <= value < 2**63 else None
-    return value.encode(errors="replace").decode() if declared is str else value  # no half of a surrogate pair
+        return lambda value: decode(declared, value) if isinstance(value, Mapping) else None  # type: ignore[arg-type]
+    return _READERS.get(declared) or (lambda value: value if type(value) is declared else None)
+
+
+def _read_list(read: Reader, value: Any) -> Any:
+    entries = value if isinstance(value, list) else ()
+    return tuple(fitted for entry in entries if entry is not None and (fitted := read(entry)) is not None)
+
+
+def _read_mapping(read: Reader, value: Any) -> Any:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return {str(key): fitted for key, entry in pairs if entry is not None and (fitted := read(entry)) is not None}
+
+
+def _read_float(value: Any) -> float | None:
+    """Neither infinite nor NaN."""
+    return float(value) if type(value) in (int, float) and abs(value) <= sys.float_info.max else None
+
+
+def _read_int(value: Any) -> int | None:
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def _read_text(value: Any) -> str | None:
+    """No half of a surrogate pair."""
+    return value.encode(errors="replace").decode() if type(value) is str else None
+
+
+_READERS: Mapping[Any, Reader] = {float: _read_float, int: _read_int, str: _read_text}

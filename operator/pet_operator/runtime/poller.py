@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable
 
 from pet_operator.domain.codec import decode
+from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.status import RUNNING
 from pet_operator.domain.views import PodView, TrainerView
 from pet_operator.runtime.cache import Answer, Cache
 from pet_operator.runtime.ports import Clock, Key, TrainerClient
 
 _AT_ONCE = 64
 _SUSPICIOUS_SECONDS = 15.0
+_TURNS = 3
 
 
 class Poller:
@@ -29,6 +32,7 @@ class Poller:
         self._interval = interval
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._asking: set[str] = set()  # the uids of their pods
+        self._rounds = 0
 
     async def run(self) -> None:
         """Round after round until cancelled. A launcher that lets one round wait delays no other's next."""
@@ -38,16 +42,33 @@ class Poller:
                 await asyncio.sleep(self._interval)
 
     async def round(self) -> None:
-        """Ask every launcher once, but for those that have not answered the round before."""
-        asked: dict[str, tuple[Key, PodView, int]] = {}
+        """Ask every launcher whose turn it is, but for those that have not answered the round before."""
+        self._rounds += 1
+        known: set[str] = set()
+        asked: list[tuple[Key, PodView, int]] = []
         for key in self._cache.jobs.keys():  # noqa: SIM118 - a list of jobs, not a mapping
             observed = self._cache.observe(key, synced=True)
             if observed is not None and not observed.status.finished:
-                port = observed.job.spec.metrics.port
-                asked |= {pod.uid: (key, pod, port) for pod in observed.current if pod.running}
-        for uid in self._cache.answers.keys() - asked.keys():
+                port, running = observed.job.spec.metrics.port, [pod for pod in observed.current if pod.running]
+                known.update(pod.uid for pod in running)
+                asked += [(key, pod, port) for pod in running if self._is_due(observed, pod)]
+        for uid in self._cache.answers.keys() - known:
             del self._cache.answers[uid]
-        await asyncio.gather(*(self._ask(*whom) for uid, whom in asked.items() if uid not in self._asking))
+        await asyncio.gather(*(self._ask(*whom) for whom in asked if whom[1].uid not in self._asking))
+
+    def _is_due(self, observed: Observed, pod: PodView) -> bool:
+        """While all ranks step, the news are rank 0's. The other launchers are asked in turns, a third of them in each
+        round; all are, and who did not answer again, as soon as anything is not as it should be."""
+        status, trainers = observed.status, observed.trainers
+        leader = next((trainers.get(other.uid) for other in observed.current if other.name == status.rank0_pod), None)
+        if status.phase != RUNNING or status.hang is not None or leader is None or leader.status is None:
+            return True
+        own = trainers.get(pod.uid)
+        if pod.name == status.rank0_pod or own is None or own.status is None:
+            return True
+        overdue = own.age > _TURNS * self._interval
+        doubtful = leader.status.idle_seconds > _SUSPICIOUS_SECONDS
+        return overdue or doubtful or (self._rounds + pod.node_index) % _TURNS == 0
 
     async def _ask(self, key: Key, pod: PodView, port: int) -> None:
         known = self._cache.answers.setdefault(pod.uid, Answer(None, self._clock.monotonic()))

@@ -262,3 +262,58 @@ async def test_it_asks_round_after_round() -> None:
     await asyncio.sleep(21)
     task.cancel()
     assert len(bench.launchers.asked) == 5
+
+
+async def stepping(nodes: int = 8) -> Bench:
+    """A job whose ranks all step; rank 0 is on node 2."""
+    bench = Bench()
+    await bench.begin(nodes=nodes)
+    for index in range(nodes):
+        numbers = {"iteration": 7, "maxIterations": 100} if index == 2 else {}
+        bench.launchers.answers[f"10.0.0.{index}"] |= {"state": "training", "ranks": STEPPED, **numbers}
+    await bench.poller.round()
+    await bench.operator.list()
+    await bench.operator.work()
+    assert status_of(bench.api).phase == "Running"
+    bench.launchers.asked.clear()
+    return bench
+
+
+async def rounds(bench: Bench, number: int) -> list[str]:
+    """Who is asked in so many rounds: the last digit of each address."""
+    bench.launchers.asked.clear()
+    for _ in range(number):
+        await asyncio.sleep(5)
+        await bench.poller.round()
+    return sorted(address[-1] for address, _ in bench.launchers.asked)
+
+
+async def test_while_all_step_rank_0_is_asked_in_each_round_and_the_others_in_turns() -> None:
+    bench = await stepping()
+    assert await rounds(bench, 3) == [*"0122234567"]
+    assert sorted([len(await rounds(bench, 1)) for _ in range(3)]) == [2, 4, 4]
+    assert len(bench.operator.cache.answers) == 8
+
+
+async def test_all_are_asked_when_rank_0_may_hang() -> None:
+    bench = await stepping()
+    late = [{"rank": 0, "section": "step", "lastStepAgeSeconds": 16.0}]
+    bench.launchers.answers["10.0.0.2"] |= {"ranks": late}
+    await bench.poller.round()
+    assert await rounds(bench, 1) == [*"01234567"]
+
+
+async def test_one_that_missed_its_turn_is_asked_in_each_round() -> None:
+    bench = await stepping()
+    bench.launchers.answers["10.0.0.4"] = TimeoutError()
+    await rounds(bench, 4)
+    assert (await rounds(bench, 3)).count("4") == 3
+
+
+async def test_all_are_asked_while_some_rank_has_not_made_a_step() -> None:
+    bench = await stepping()
+    bench.launchers.answers["10.0.0.2"] |= {"ranks": [{"rank": 0, "section": "step", "lastStepAgeSeconds": None}]}
+    await rounds(bench, 1)
+    bench.operator.queue.add(KEY)
+    await bench.operator.work()
+    assert await rounds(bench, 1) == [*"01234567"]
