@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +36,6 @@ _LOG = logging.getLogger(__name__)
 _OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 _KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 _BEAT_SECONDS, _LIST_RETRY_SECONDS = 1.0, 5.0
-
-
-class _Stopped(Exception):
-    """Somebody asked the operator to end."""
 
 
 async def run(settings: Settings) -> None:
@@ -98,19 +95,22 @@ class Operator:
     async def run(self) -> None:
         """Until a signal, or until a part fails that the rest cannot do without."""
         settings = self._settings
-        async with serving(settings.port, self._metrics.registry, self._unhealthy, self._unready) as port:
+        async with AsyncExitStack() as doors, asyncio.TaskGroup() as group:
+            served = serving(settings.port, self._metrics.registry, self._unhealthy, self._unready)
+            port = await doors.enter_async_context(served)
             _LOG.info("serving /healthz, /readyz and /metrics on port %d", port)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for reflector in self._reflectors:
-                        group.create_task(reflector.run())
-                    group.create_task(self._resync())
-                    group.create_task(self._beat())
-                    group.create_task(lead(self._gateway, settings.lease_namespace, settings.identity, self._lead))
-                    await watch_jobs(self._credentials, settings.namespaces, self._on_job)
-                    raise _Stopped
-            except* _Stopped:
-                _LOG.info("stopped")
+            leading = lead(self._gateway, settings.lease_namespace, settings.identity, self._lead)
+            work = (*(reflector.run() for reflector in self._reflectors), self._resync(), self._beat(), leading)
+            parts = [group.create_task(part) for part in work]
+
+            async def end() -> None:
+                for part in parts:
+                    part.cancel()
+                await asyncio.wait(parts)
+                await doors.aclose()
+
+            await watch_jobs(self._credentials, settings.namespaces, self._on_job, end)
+        _LOG.info("stopped")
 
     async def _lead(self) -> None:
         """What only one operator may do."""

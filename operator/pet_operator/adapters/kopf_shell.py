@@ -6,7 +6,7 @@ annotations of the object, which fails for large specs, and tell nothing of what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -22,8 +22,14 @@ class CredentialsRefused(Exception):
     """The API server does not take us for whom we say that we are, and we know of no newer token."""
 
 
-async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_event: OnEvent) -> None:
-    """Run kopf until SIGTERM or SIGINT, which it catches. Raises CredentialsRefused."""
+async def watch_jobs(
+    credentials: Credentials, namespaces: frozenset[str], on_event: OnEvent, end: Callable[[], Awaitable[None]]
+) -> None:
+    """Run kopf until SIGTERM or SIGINT, which it catches. Raises CredentialsRefused.
+
+    `end` is to end all other work of the event loop: kopf takes each task that was begun since for its own, and would
+    wait five seconds before it cancels them. It is awaited when kopf ends by itself, not when it is cancelled.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -33,6 +39,10 @@ async def watch_jobs(credentials: Credentials, namespaces: frozenset[str], on_ev
     @kopf.on.event(JOB.api_version, JOB.plural, registry=registry)
     async def event(event: kopf.RawEvent, **_: Any) -> None:
         on_event(event["type"], dict(event["object"]))
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        await end()
 
     try:
         await kopf.operator(
