@@ -12,13 +12,13 @@ from datetime import datetime
 from pet_operator.domain import manifests
 from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
-from pet_operator.domain.ends import SUSPEND, reason_of
-from pet_operator.domain.numbers import ended
+from pet_operator.domain.ends import SUSPEND, describe, reason_of
+from pet_operator.domain.numbers import ended, staled
 from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart, takeover
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
-from pet_operator.domain.policy.failure import ROOT_WAIT, AttemptEnd, attempt_end
+from pet_operator.domain.policy.failure import AttemptEnd, attempt_end
 from pet_operator.domain.policy.health import health
 from pet_operator.domain.policy.progress import advance, throttled
 from pet_operator.domain.policy.stop import SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
@@ -96,8 +96,9 @@ def _stop(observed: Observed, why: Stop, now: datetime) -> Decision:
 
 def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
     old, spec, cause = observed.status, observed.job.spec, end.cause
-    if not end.settled and end.since is not None and abs(now - end.since) < ROOT_WAIT:  # more is another clock
-        return _decision(observed, old, now, wait=(end.since + ROOT_WAIT - now).total_seconds())
+    if end.wait:
+        told = replace(staled(old), reason=reason_of(cause), message=f"{describe(cause)}; {end.doubt}")
+        return _decision(observed, told if end.doubt else old, now, wait=end.wait)
     status = last_words(observed, now)
     result = restart.outcome(status, cause, restart.in_place(observed, spec.restart), spec.restart, now)
     status = replace(

@@ -93,6 +93,36 @@ def test_a_lost_node_explains_peers_that_were_lost() -> None:
     assert decide(view, NOON).status.reason == "NodeLost"
 
 
+@pytest.mark.parametrize(("code", "kind"), [(75, "PeerLost"), (76, "Hang")])
+def test_a_lost_peer_is_not_blamed_while_its_node_is_in_doubt(code: int, kind: str) -> None:
+    """A node's peers miss it before anybody knows that it is lost."""
+    view = replace(running(nodes=2), pods=(ended(0, code, report(code)), pod(1)), unready=unready(12))
+    decision = decide(view, later(15))  # longer after the end than other pods are waited for
+    assert (decision.status.attempt, decision.actions, decision.requeue_after) == (1, (), 18.0)
+    told = f"pod job-1-0 on node node-0: {kind}: words; node node-1 of job-1-1 is not ready ({SAYS})"
+    assert stands(decision.status) == ("Running", kind, told)
+    assert decision.status.progress is not None
+    assert decision.status.progress.stale
+    waiting = seen(view, decision)
+    assert decide(waiting, later(15)).status == waiting.status
+
+    lost = decide(replace(waiting, unready=unready(30)), later(33)).status
+    assert (lost.attempt, lost.reason, lost.attempts[0].node) == (2, "NodeLost", "node-1")
+    assert lost.recent_restarts == ()
+    back = decide(replace(waiting, unready={}), later(33)).status
+    assert (back.attempt, back.reason, back.attempts[0].node) == (2, kind, "node-0")
+
+
+def test_what_is_a_cause_by_itself_does_not_wait_for_a_node_in_doubt() -> None:
+    view = replace(running(nodes=2), pods=(ended(0, 1, report(1)), pod(1)), unready=unready(12))
+    assert decide(view, NOON).status.reason == "AppError"
+
+
+def test_nor_does_a_lost_peer_for_the_node_of_a_pod_that_has_ended() -> None:
+    view = replace(running(nodes=2), pods=(ended(0, 75, report(75)), ended(1, 75, report(75))), unready=unready(12))
+    assert decide(view, NOON).status.reason == "PeerLost"
+
+
 def test_a_suspension_does_not_wait_for_a_lost_node() -> None:
     view = running(nodes=2)
     view = replace(view, job=running(nodes=2, spec={"suspend": False}).job, unready=unready(30))

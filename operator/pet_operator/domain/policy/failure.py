@@ -14,7 +14,7 @@ from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_M
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.policy.hang import blamed
-from pet_operator.domain.policy.lost import lost
+from pet_operator.domain.policy.lost import in_doubt, lost
 from pet_operator.domain.reasons import ENDS
 from pet_operator.domain.status import Failure
 from pet_operator.domain.template import trainer_of
@@ -30,11 +30,12 @@ ROOT_WAIT = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class AttemptEnd:
-    """An attempt that cannot go on. `settled`: no better cause is to be expected; else wait, but not for ever."""
+    """An attempt that cannot go on. For `wait` seconds a better cause may still be told; 0: none is to be expected.
+    `doubt`: what is said of the node that is waited for, empty if it is another pod."""
 
     cause: Failure
-    settled: bool
-    since: datetime | None
+    wait: float = 0.0
+    doubt: str = ""
 
 
 def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> AttemptEnd | None:
@@ -46,14 +47,27 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
         failures += _absent(observed, pods)
     if not failures:
         never = cannot_start(observed, now)
-        return AttemptEnd(never, settled=True, since=None) if never else None
+        return AttemptEnd(never) if never else None
+    return _named(observed, failures, now)
+
+
+def _named(observed: Observed, failures: list[Failure], now: datetime) -> AttemptEnd:
+    """With a node go the peers of its ranks: they lose them, or wait for them in vain."""
+    if any(failure.type == NODE_LOST for failure in failures):
+        failures = [failure for failure in failures if failure.class_ != HANG]
+    pods = observed.current
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _rank(failure, taken))
+    doubt = in_doubt(observed) if cause.class_ in (PEER_LOST, HANG) else None
     if cause.class_ == HANG:
         cause = blamed(observed, [failure for failure in failures if failure.class_ == HANG])
+    if doubt is not None:
+        return AttemptEnd(cause, *doubt)
     alive = any(not pod.ended for pod in pods)
     ends = [pod.exit.finished_at for pod in pods if pod.exit is not None and pod.exit.finished_at is not None]
-    return AttemptEnd(cause, not alive or _order(cause) <= _order_of(DISRUPTED), min(ends, default=None))
+    if not alive or _order(cause) <= _order_of(DISRUPTED) or not ends or abs(now - min(ends)) >= ROOT_WAIT:
+        return AttemptEnd(cause)  # to be later by more than the wait is another clock
+    return AttemptEnd(cause, (min(ends) + ROOT_WAIT - now).total_seconds())
 
 
 def _failure(pod: PodView, job: PetTrainingJob) -> Failure:

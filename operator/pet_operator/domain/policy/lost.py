@@ -37,6 +37,16 @@ def next_loss(observed: Observed) -> float | None:
     return min((wait for wait in waits if wait is not None and wait > 0), default=None)
 
 
+def in_doubt(observed: Observed) -> tuple[float, str] | None:
+    """Of a node that is not ready, on which a pod of the attempt has not ended: in how many seconds it counts as lost,
+    and what is said of it; None if there is none."""
+    for pod in observed.current:
+        node = observed.unready.get(pod.node)
+        if node is not None and not pod.ended and (left := _seconds_left(observed, pod)):
+            return left, f"node {pod.node} of {pod.name} is not ready{f' ({node.message})' if node.message else ''}"
+    return None
+
+
 def _seconds_left(observed: Observed, pod: PodView) -> float | None:
     """0 once it is lost; None while there is no sign of it."""
     if pod.over or not pod.node:
