@@ -16,7 +16,7 @@ from pet_operator.adapters.kopf_shell import watch_jobs
 from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.adapters.trainer_http import TrainerHttp
-from pet_operator.domain.constants import CLAIM, JOB, LABEL_MANAGED_BY, MANAGED_BY, NODE, POD, SERVICE
+from pet_operator.domain.constants import CLAIM, EVENT, JOB, LABEL_MANAGED_BY, MANAGED_BY, NODE, POD, SERVICE
 from pet_operator.domain.decision import Site
 from pet_operator.kube.credentials import Credentials, load_credentials
 from pet_operator.kube.gateway import KubeGateway
@@ -30,6 +30,7 @@ from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import Reflector
 from pet_operator.runtime.store import Store
+from pet_operator.runtime.warnings import FIELDS as WARNINGS
 from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Operator:
             Reflector(gateway, CLAIM, "", self._cache.claims, clock),  # users make those that jobs name
             *((Reflector(gateway, NODE, "", self._cache.nodes, clock),) if settings.watch_nodes else ()),
         )
+        # Not waited for: a job that starts is one without it, too, if with less said of it.
+        self._warnings = Reflector(gateway, EVENT, "", self._cache.warnings, clock, WARNINGS)
         self._listed = asyncio.Event()  # all jobs, once
         self._list_again = asyncio.Event()
         self._health = Health(clock)
@@ -100,7 +103,8 @@ class Operator:
             port = await doors.enter_async_context(served)
             _LOG.info("serving /healthz, /readyz and /metrics on port %d", port)
             leading = lead(self._gateway, settings.lease_namespace, settings.identity, self._lead)
-            work = (*(reflector.run() for reflector in self._reflectors), self._resync(), self._beat(), leading)
+            watches = (reflector.run() for reflector in (*self._reflectors, self._warnings))
+            work = (*watches, self._resync(), self._beat(), leading)
             parts = [group.create_task(part) for part in work]
 
             async def end() -> None:
@@ -178,7 +182,7 @@ class Operator:
         return self._listed.is_set() and all(reflector.synced.is_set() for reflector in self._reflectors)
 
     def _unhealthy(self) -> str:
-        return self._health.fault(self._reflectors, self._queue.oldest())
+        return self._health.fault((*self._reflectors, self._warnings), self._queue.oldest())
 
     def _unready(self) -> str:
         if not self._synced():

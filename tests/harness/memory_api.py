@@ -101,12 +101,14 @@ class MemoryApi:
             return found
         return self.put(JOB, found | {"status": status})
 
-    async def list(self, kind: Kind, selector: str) -> Listing:
+    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
         """All objects of a kind."""
         self.fault("list", kind, "")
         return Listing([copy.deepcopy(each) for each in self.all(kind)], str(self._version))
 
-    async def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+    async def watch(
+        self, kind: Kind, selector: str, resource_version: str, fields: str = ""
+    ) -> AsyncIterator[tuple[str, Manifest]]:
         """Nothing can be watched here: who wants to see what happens listens to `told`."""
         raise Gone("no watch")
         yield

@@ -460,12 +460,12 @@ class Mortal:
         self._live()
         return await self._world.api.get(kind, key)
 
-    async def list(self, kind: Kind, selector: str) -> Listing:
+    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
         """As the API server does."""
         self._live()
         return await self._world.api.list(kind, selector)
 
-    def watch(self, kind: Kind, selector: str, resource_version: str) -> Any:
+    def watch(self, kind: Kind, selector: str, resource_version: str, fields: str = "") -> Any:
         """Nothing is watched: the world tells."""
         return self._world.api.watch(kind, selector, resource_version)
 

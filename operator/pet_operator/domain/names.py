@@ -15,6 +15,11 @@ def pod(job: str, attempt: int, node_index: int) -> str:
     return f"{job}-{attempt}-{node_index}"
 
 
+def job_of_pod(name: str) -> str:
+    """The job that a pod of this name may belong to."""
+    return name.rsplit("-", 2)[0]
+
+
 def host(job: str, node_index: int) -> str:
     """The host name of the pod with this place in the job, the same in every attempt."""
     return f"{job}-{node_index}"

@@ -38,7 +38,8 @@ class PodExit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
     """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
-    `grace_seconds`: what it has for its end, once it is terminating."""
+    `grace_seconds`: what it has for its end, once it is terminating; `prepared`: its volumes and its network are there,
+    so that containers can be made."""
 
     name: str
     uid: str
@@ -50,6 +51,7 @@ class PodView:
     grace_seconds: int = 0
     disrupted: bool = False
     ready: bool = False
+    prepared: bool = False
     node: str = ""
     scheduled_at: datetime | None = None
     ip: str = ""
@@ -138,6 +140,7 @@ def pod_view(pod: Manifest) -> PodView:
         grace_seconds=metadata.get("deletionGracePeriodSeconds") or 0,
         disrupted=any(_true(conditions.get(kind)) for kind in _DISRUPTIONS),
         ready=_true(conditions.get("Ready")),
+        prepared=_true(conditions.get("PodReadyToStartContainers")),
         node=(pod.get("spec") or {}).get("nodeName") or "",
         scheduled_at=_since(conditions.get("PodScheduled")),
         ip=status.get("podIP") or "",

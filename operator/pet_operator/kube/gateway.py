@@ -99,10 +99,11 @@ class KubeGateway:
         query = {"fieldManager": STATUS_MANAGER, "force": "true"}
         return await self._request("PATCH", path, body, query, content_type="application/apply-patch+yaml")
 
-    async def list(self, kind: Kind, selector: str) -> Listing:
-        """All objects with these labels, page by page, in all namespaces that we look after, or of the cluster."""
+    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
+        """All objects with these labels and fields, page by page, in all namespaces that we look after, or of the
+        cluster."""
         items: list[Manifest] = []
-        query = {"labelSelector": selector, "limit": str(_PAGE)}
+        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(_PAGE)}
         while True:
             page = await self._request("GET", self._collection(kind), query=query)
             items += (item for item in page["items"] if self._ours(kind, item))
@@ -110,11 +111,14 @@ class KubeGateway:
                 return Listing(items, page["metadata"]["resourceVersion"])
             query["continue"] = token
 
-    async def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+    async def watch(
+        self, kind: Kind, selector: str, resource_version: str, fields: str = ""
+    ) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes since then as (type, object), bookmarks too, until the server closes. Raises Gone."""
         query = {
             "watch": "true",
             "labelSelector": selector,
+            "fieldSelector": fields,
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),

@@ -1,10 +1,12 @@
-"""All that is known of the cluster: jobs, their pods, Services, claims and nodes, and what launchers answered."""
+"""All that is known of the cluster: jobs, their pods and what is said of these, Services, claims and nodes, and what
+launchers answered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pet_operator.domain import names
 from pet_operator.domain.codec import decode, read_time
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
@@ -17,6 +19,7 @@ from pet_operator.runtime.ports import Clock, Key, Manifest
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.validation import Validator
 from pet_operator.runtime.volumes import Volumes
+from pet_operator.runtime.warnings import Warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Cache:
         self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
         self.nodes = Nodes(clock, self._node_changed)
+        self.warnings = Warnings(self._warned)
         self.claims: Store[ClaimView] = Store(claim_view, key_of, self._claim_changed)
         self.answers: dict[str, Answer] = {}
         self._leaving: dict[Key, dict[str, float]] = {}  # pod's uid → when it was first seen terminating
@@ -57,7 +61,7 @@ class Cache:
             return None
         metadata = manifest["metadata"]
         checked = self._validator.check(key, manifest)
-        pods = self.pods.of(key)
+        pods = [self.warnings.added_to(pod) for pod in self.pods.of(key)]
         job = replace(checked.job, annotations=metadata.get("annotations") or {})  # no new generation by them
         return Observed(
             job=job,
@@ -130,6 +134,11 @@ class Cache:
         for key in keys:
             if any(pod.node == name for pod in self.pods.of(key)):
                 self._changed(key)
+
+    def _warned(self, namespace: str, pod: str) -> None:
+        key = Key(namespace, names.job_of_pod(pod))
+        if self.pods.of(key):
+            self._changed(key)
 
     def _holder(self, uid: str) -> str:
         """What is there of the job with this uid, in words."""

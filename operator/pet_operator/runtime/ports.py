@@ -62,10 +62,12 @@ class Gateway(Protocol):
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
         """Replace a job's status, if the job has not changed since this version; returns the job."""
 
-    async def list(self, kind: Kind, selector: str) -> Listing:
-        """All objects with these labels, in all namespaces that we look after, or of the cluster."""
+    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
+        """All objects with these labels and fields, in all namespaces that we look after, or of the cluster."""
 
-    def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+    def watch(
+        self, kind: Kind, selector: str, resource_version: str, fields: str = ""
+    ) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes since then as (type, object), bookmarks too, until the server closes. Raises Gone."""
 
 

@@ -36,7 +36,10 @@ class Reflector:
     kopf cannot do this: it never tells of an object that was deleted while its watch was down.
     """
 
-    def __init__(self, gateway: Gateway, kind: Kind, selector: str, store: Watched, clock: Clock) -> None:
+    def __init__(
+        self, gateway: Gateway, kind: Kind, selector: str, store: Watched, clock: Clock, fields: str = ""
+    ) -> None:
+        """`selector` picks by labels, `fields` by what else the API server can tell objects of the kind apart."""
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = clock.monotonic()
@@ -44,6 +47,7 @@ class Reflector:
         self._delay = 0.0
         self._gateway = gateway
         self._selector = selector
+        self._fields = fields
         self._store = store
         self._clock = clock
 
@@ -68,7 +72,7 @@ class Reflector:
         await asyncio.sleep(delay * random.uniform(0.75, 1.25))
 
     async def _list(self) -> str:
-        listing = await self._gateway.list(self.kind, self._selector)
+        listing = await self._gateway.list(self.kind, self._selector, self._fields)
         self._store.replace(listing.items, listing.resource_version)
         self._store.since = self._clock.monotonic()
         self._heard()
@@ -77,7 +81,7 @@ class Reflector:
 
     async def _watch(self, version: str) -> str:
         """Until the server closes the watch; returns where to go on from."""
-        async for kind, manifest in self._gateway.watch(self.kind, self._selector, version):
+        async for kind, manifest in self._gateway.watch(self.kind, self._selector, version, self._fields):
             self._heard()
             self._delay = 0.0
             version = manifest["metadata"]["resourceVersion"]

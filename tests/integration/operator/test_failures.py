@@ -92,6 +92,28 @@ def test_an_image_that_cannot_be_pulled_is_told_at_once_and_ends_the_job_in_time
         assert (status["attempt"], status.get("restarts", 0)) == (1, 0)
 
 
+def test_volumes_that_cannot_be_mounted_are_told_at_once_also_those_of_a_lost_node(played: Jobs, stage: Stage) -> None:
+    """The node's word is real; that a volume is still attached elsewhere is said here as the attach controller does."""
+    secret = {"name": "token", "secret": {"secretName": "token"}}
+    trainer = {"name": "trainer", "volumeMounts": [{"name": "token", "mountPath": "/token"}]}
+    attached = 'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached to one node'
+    with Operator(stage.plane):
+        played.apply(job(template={"spec": {"volumes": [secret], "containers": [trainer]}}))
+        status = played.wait("job", "waiting", lambda status: status.get("reason") == "FailedMount")
+        assert (status["phase"], status["message"]) == ("Starting", 'job-1-0: secret "token" not found')
+
+        (pod,) = played.pods("job")
+        about = {name: pod["metadata"][name] for name in ("namespace", "name", "uid")}
+        warning = {"metadata": {"name": "attach"}, "type": "Warning", "reason": "FailedAttachVolume"}
+        warning |= {"involvedObject": {"apiVersion": "v1", "kind": "Pod", **about}, "message": attached}
+        played.namespace.create("events", warning)
+        status = played.wait("job", "waiting", lambda status: status.get("reason") == "WaitingForVolumeDetach")
+        assert status["message"].startswith(f"job-1-0: waiting for volume detach: {attached}; from a lost node")
+
+        played.namespace.create("secrets", {"metadata": {"name": "token"}})
+        played.reaches("job", "Running")
+
+
 def test_memory_that_is_over_is_tried_once_more(stage: Stage, played: Jobs) -> None:
     with Operator(stage.plane):
         template = {"spec": {"containers": [MEMORY]}}

@@ -99,10 +99,10 @@ class Pod:
     async def _run(self) -> None:
         if problems := unsupported(self._manifest):
             raise Unsupported("; ".join(problems))
-        self._status.address = self._status.address or self._host.rendezvous.new_address()
-        await self._report()
         prepared = Volumes(self._host.api, self._manifest, self._folder / "volumes").prepare
         volumes = await self._patiently(self._status.containers[0], prepared)
+        self._status.address = self._status.address or self._host.rendezvous.new_address()  # the sandbox comes second
+        await self._report()
         spec = self._manifest["spec"]
         containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
         for container, status in zip(containers, self._status.containers, strict=True):
@@ -161,7 +161,7 @@ class Pod:
             self._events.warn(MOUNT, str(error))
         else:
             status.wait(error.reason, str(error))
-            await self._report()
+        await self._report()
 
     async def _report(self) -> None:
         """Write the status if there is something new in it. Raises _Gone."""

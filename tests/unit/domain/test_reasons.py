@@ -28,7 +28,7 @@ OTHERS = {
     *("Pod", "Service", "ConfigMap", "PersistentVolumeClaim", "PetTrainingJob", "Event", "Node"),
     *("True", "False", "None", "All", "Auto", "Never", "Delete", "Memory", "Exists", "NotIn", "NoExecute"),
     *("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "RuntimeDefault", "OnRootMismatch"),
-    *("Ready", "PodScheduled", "DisruptionTarget", "TerminationTarget"),
+    *("Ready", "PodScheduled", "PodReadyToStartContainers", "DisruptionTarget", "TerminationTarget"),
     *("Accepted", "CheckpointHealthy", "Finished", "Reconciling", "Stalled"),
     *("ContainerCreating", "PodInitializing", "AlreadyExists", "OOMKilled", "PodDeleted"),
 }

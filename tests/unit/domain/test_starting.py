@@ -50,6 +50,14 @@ def test_a_pod_without_a_running_container_is_named() -> None:
     assert decide(view, later(20)).status.message == words
 
 
+def test_a_volume_that_another_node_still_has_is_waited_for_in_words() -> None:
+    words = 'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached to one node'
+    pending = pod(1, "Pending", awaited=("FailedAttachVolume", words))
+    status = decide(starting(pods=(pod(0), pending)), later(20)).status
+    told = f"job-1-1: waiting for volume detach: {words}; from a lost node it is taken by force after about six minutes"
+    assert stands(status) == ("Starting", "WaitingForVolumeDetach", told)
+
+
 STEPPED = ranks((0, "step", 0.1), (1, "step", 0.1))
 
 

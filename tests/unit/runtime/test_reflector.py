@@ -35,14 +35,16 @@ class Script:
         self._lists = iter(lists)
         self._watches = iter(watches)
 
-    async def list(self, kind: Kind, selector: str) -> Listing:
+    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
         self._ask("list")
         answer = next(self._lists)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def watch(self, kind: Kind, selector: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
+    async def watch(
+        self, kind: Kind, selector: str, resource_version: str, fields: str = ""
+    ) -> AsyncIterator[tuple[str, Manifest]]:
         self._ask(f"watch {resource_version}")
         for step in next(self._watches, [float("inf")]):
             if isinstance(step, Exception):

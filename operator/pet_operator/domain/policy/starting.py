@@ -13,6 +13,8 @@ from pet_operator.domain.views import PodView
 FIRST_STEP, UNHEARD = "AwaitingFirstStep", "LauncherUnreachable"
 # New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
 BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
+# A volume that serves one node at a time; where that node is lost, the cluster waits before it takes it away by force.
+DETACHING, _ATTACHED = "WaitingForVolumeDetach", "Multi-Attach error"
 _UNBOUND = "unbound immediate PersistentVolumeClaims"
 
 # What a rank does before its first step, the one that is behind first.
@@ -60,6 +62,9 @@ def _pod(pod: PodView, status: JobStatus, now: datetime) -> tuple[str, str]:
     until = binding_until(status)
     if _UNBOUND in words and until is not None and now < until:
         reason = BINDING_VOLUMES
+    if _ATTACHED in words:
+        reason = DETACHING
+        words = f"waiting for volume detach: {words}; from a lost node it is taken by force after about six minutes"
     if reason not in REASONS:
         reason, words = CONTAINER_WAITING, f"{reason}: {words}" if words else reason
     return reason, f"{pod.name}: {words}" if words else f"{pod.name} cannot start yet"
