@@ -15,6 +15,8 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from pet_operator.kube.proxies import proxy_of
+
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -67,7 +69,7 @@ async def load_credentials(kubeconfig: str | None, context: str | None = None) -
     configuration = Configuration()
     if kubeconfig is None and (_IN_CLUSTER / "token").exists():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return Credentials(configuration, (_IN_CLUSTER / "namespace").read_text().strip())
+        return _by_proxy(Credentials(configuration, (_IN_CLUSTER / "namespace").read_text().strip()))
     path = kubeconfig or users_kubeconfig()
     if path is None or not _exists(path):
         raise config.ConfigException(f"there is no kubeconfig {path or '(in KUBECONFIG or ~/.kube/config)'}")
@@ -81,9 +83,7 @@ async def load_credentials(kubeconfig: str | None, context: str | None = None) -
         configuration.refresh_api_key_hook = partial(_renew, loader)  # type: ignore[assignment]
     chosen = loader.current_context["context"]
     credentials = Credentials(configuration, chosen.get("namespace") or "default")
-    if credentials.proxy is not None:
-        _check_proxy(credentials.proxy, chosen["cluster"])
-    return credentials
+    return _by_proxy(credentials, f"proxy-url of cluster {chosen['cluster']}")
 
 
 def users_kubeconfig() -> str | None:
@@ -96,15 +96,20 @@ def _exists(files: str) -> bool:
     return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
 
 
-def _check_proxy(address: str, cluster: str) -> None:
-    """Raises config.ConfigException if it cannot be used. The address may hold a password: it is not repeated."""
+def _by_proxy(credentials: Credentials, field: str = "") -> Credentials:
+    """With the proxy that the environment names where the kubeconfig's `field` names none. Raises
+    config.ConfigException if it cannot be used. The address may hold a password: it is not repeated."""
+    if credentials.proxy is None:
+        field, credentials.configuration.proxy = proxy_of(credentials.server, os.environ) or ("", None)
+    address = credentials.proxy
+    if address is None:
+        return credentials
     with suppress(ValueError):  # a port that is none, a bracket too much
         parts = urlsplit(address)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return
+            return credentials
     raise config.ConfigException(
-        f"proxy-url of cluster {cluster} is no http://HOST:PORT or https://HOST:PORT;"
-        " a proxy of another kind, such as socks5, cannot be used"
+        f"{field} is no http://HOST:PORT or https://HOST:PORT; a proxy of another kind, such as socks5, cannot be used"
     )
 
 
