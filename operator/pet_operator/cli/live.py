@@ -39,26 +39,30 @@ class LiveLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """What is known of a training. As text: `loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300`."""
+    """What is known of a training. As text: `loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300`. `age` is how old
+    it is where it is not fed any more, empty while it is: then what changes with each step is marked, as in a table."""
 
     loss: float | None
     learning_rate: float | None
     samples_per_second: float | None
     eta_seconds: float | None
     saved: int | None  # iteration of the newest checkpoint
+    age: str = ""
 
     def __str__(self) -> str:
-        parts = []
+        parts, mark = [], "~" if self.age else ""
         if self.loss is not None:
-            parts.append(f"loss {self.loss:.3f}")
+            parts.append(f"loss {mark}{self.loss:.3f}")
         if self.learning_rate is not None:
             parts.append(f"lr {self.learning_rate:.4f}")
         if self.samples_per_second:
             parts.append(f"{self.samples_per_second:,.0f} img/s")
         if self.eta_seconds:
-            parts.append(f"eta {short_duration(self.eta_seconds)}")
+            parts.append(f"eta {mark}{short_duration(self.eta_seconds)}")
         if self.saved is not None:
             parts.append(f"saved {self.saved}")
+        if self.age:
+            parts.append(f"last news {self.age} ago")
         return "  ".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,12 +11,14 @@ from rich.console import Console
 from pet_operator.cli.live import LiveLine, Numbers, short_duration
 
 ALL = Numbers(loss=0.4118, learning_rate=0.0871, samples_per_second=1204.4, eta_seconds=62, saved=300)
+OLD = replace(ALL, age="2m")
+OLD_WORDS = "loss ~0.412  lr 0.0871  1,204 img/s  eta ~1:02  saved 300  last news 2m ago"
 NONE = Numbers(loss=None, learning_rate=None, samples_per_second=None, eta_seconds=None, saved=None)
 
 
 @pytest.mark.parametrize(
     ("numbers", "text"),
-    [(ALL, "loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300"), (NONE, "")],
+    [(ALL, "loss 0.412  lr 0.0871  1,204 img/s  eta 1:02  saved 300"), (OLD, OLD_WORDS), (NONE, "")],
 )
 def test_numbers_that_are_known_are_shown(numbers: Numbers, text: str) -> None:
     assert str(numbers) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.answers import Answers, answering
 from harness.commands import Answer, pet
 
 from pet_operator.cli.cluster import wait
+from pet_operator.domain.codec import write_time
 
 
 @pytest.fixture
@@ -130,3 +132,16 @@ def test_nor_is_another_one_of_its_name(server: Answers, tmp_path: Path) -> None
 def test_a_usage_error(tmp_path: Path) -> None:
     assert pet("wait", "job", "--timeout", "-1").code == 2
     assert pet("wait", "job", "--for", "ever").code == 2
+
+
+@pytest.mark.parametrize(("age", "shown"), [(10, ""), (95, "1m")])
+def test_old_numbers_are_marked_as_in_the_status(age: int, shown: str) -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    progress = {
+        "iteration": 3,
+        "maxIterations": 10,
+        "loss": 0.5,
+        "observedAt": write_time(now - timedelta(seconds=age)),
+    }
+    assert wait.numbers_of(job("Running", progress=progress), now).age == shown
+    assert wait.numbers_of(job("Succeeded", progress=progress), now).age == ""

@@ -20,7 +20,8 @@ from pet_operator.cli.cluster.access import (
     ask,
     connect,
 )
-from pet_operator.cli.cluster.describe import print_job
+from pet_operator.cli.cluster.describe import age, print_job
+from pet_operator.cli.cluster.freshness import status_of
 from pet_operator.cli.live import LiveLine, Numbers
 from pet_operator.cli.output import Exit, Format, console, line, print_json
 from pet_operator.domain.codec import decode
@@ -112,19 +113,9 @@ class Watch:
         self.job = job
         status = self.status
         phase = status.phase or "waiting for the operator"
-        progress, checkpoint = status.progress or Progress(), status.checkpoint or CheckpointStatus()
-        self._live.show(
-            phase,
-            done=progress.iteration,
-            total=progress.max_iterations,
-            numbers=Numbers(
-                loss=progress.loss,
-                learning_rate=progress.learning_rate,
-                samples_per_second=progress.samples_per_second,
-                eta_seconds=progress.eta_seconds,
-                saved=checkpoint.iteration,
-            ),
-        )
+        progress = status.progress or Progress()
+        numbers = numbers_of(job, datetime.now(UTC))
+        self._live.show(phase, done=progress.iteration, total=progress.max_iterations, numbers=numbers)
         if not self._current():
             self._say(f"{self.name}: the operator has not looked at it since it was edited")
         elif not status.finished:
@@ -145,6 +136,21 @@ class Watch:
     def _current(self) -> bool:
         status = self.status
         return not status.phase or status.observed_generation >= self.job["metadata"]["generation"]
+
+
+def numbers_of(job: Manifest, now: datetime) -> Numbers:
+    """What a job's status tells of its training, marked where it should long have been newer."""
+    status = status_of(job, now)
+    progress, checkpoint = status.progress or Progress(), status.checkpoint or CheckpointStatus()
+    stale = progress.stale and not status.finished
+    return Numbers(
+        loss=progress.loss,
+        learning_rate=progress.learning_rate,
+        samples_per_second=progress.samples_per_second,
+        eta_seconds=progress.eta_seconds,
+        saved=checkpoint.iteration,
+        age=(age(progress.observed_at, now) or "some time") if stale else "",
+    )
 
 
 def _verdict(status: JobStatus) -> Exit:
