@@ -61,6 +61,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "TakeOverRefused": "the folder that `pet.dev/take-over` names is of a job that may still be there",
         "CreatingPods": "the objects of the job are being made",
         "CreateRefused": "the API server refuses an object of the job",
+        "PodSecurityRefused": "the namespace's level of Pod Security refuses the pods; the message says what to set",
         "ServiceNameTaken": "a Service of the job's name belongs to somebody else",
         "ConfigMapNameTaken": "a ConfigMap of the name that the job needs belongs to somebody else",
         "ClaimNameTaken": "a claim of the name that the job needs belongs to somebody else",

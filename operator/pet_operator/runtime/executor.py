@@ -13,6 +13,10 @@ _AT_ONCE = 16
 # The user or an admin has to change something; trying again soon would say the same.
 _REFUSALS = (400, 403, 404, 409, 422)
 _MEND_TEMPLATE = "mend spec.template: delete the job and apply the mended file"
+# All of the level `restricted` is kept but for this: whoever made an image knows whether its user is root.
+_NOT_ROOT = "spec.template.spec.securityContext: {runAsNonRoot: true, runAsUser: <a user of the image>}"
+_LEVEL = "have the namespace labelled with another pod-security.kubernetes.io/enforce"
+_POD_SECURITY = "violates PodSecurity"
 _TAKEN = {
     SERVICE: "ServiceNameTaken",
     CONFIG_MAP: "ConfigMapNameTaken",
@@ -88,6 +92,9 @@ class Executor:
 def _refused(kind: Kind, what: str, error: ApiError) -> Exception:
     if error.status not in _REFUSALS:
         return error
+    if kind is POD and _POD_SECURITY in error.message:
+        words = f"{what}: {error.message}; {_MEND_TEMPLATE}, for runAsNonRoot with {_NOT_ROOT}, or {_LEVEL}"
+        return Refused(Refusal("PodSecurityRefused", words))
     # Of a pod only the user's template can hold what the API server does not know how to read.
     remedy = f"; {_MEND_TEMPLATE}" if kind is POD and error.status == 400 else ""
     return Refused(Refusal("CreateRefused", f"{what}: {error.message}{remedy}"))

@@ -122,6 +122,26 @@ def test_a_field_of_the_template_that_no_pod_has_is_named_and_not_left_out_in_si
     assert played.reaches("job", "Running")["attempt"] == 1
 
 
+def test_pods_that_a_namespace_does_not_allow_are_refused_with_the_remedy_and_pass_with_it(played: Jobs) -> None:
+    """Of the strictest level all that can be known without the image is kept by default."""
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    played.plane.request("PATCH", f"/api/v1/namespaces/{played.namespace.name}", labels)
+    fields = {"config": CONFIG, "checkpoint": {"volume": {"size": "1Gi"}}}
+    played.apply(job(**fields))
+    status = played.wait("job", "refused", lambda status: status.get("reason") == "PodSecurityRefused")
+    asked, _, remedy = status["message"].partition("; mend spec.template: ")
+    violated = 'violates PodSecurity "restricted:latest": runAsNonRoot != true '
+    words = '(pod or container "trainer" must set securityContext.runAsNonRoot=true)'
+    assert asked.endswith(violated + words), "and nothing else"
+    assert "spec.template.spec.securityContext: {runAsNonRoot: true, runAsUser: " in remedy
+    assert played.condition("job", "Accepted")["reason"] == "PodSecurityRefused"
+    assert played.objects()["pods"] == []
+
+    played.delete("job")
+    played.apply(job(**fields, template={"spec": {"securityContext": {"runAsNonRoot": True, "runAsUser": 1000}}}))
+    assert played.reaches("job", "Running")["attempt"] == 1
+
+
 def test_what_the_scheduler_says_of_a_pod_is_said_of_the_job(played: Jobs) -> None:
     played.apply(job(gpusPerNode=1, overrides={"MISC.DEVICE": "cuda"}))
     status = played.wait("job", "unschedulable", lambda status: status.get("reason") == "Unschedulable")

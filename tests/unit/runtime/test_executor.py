@@ -112,6 +112,15 @@ async def test_where_only_the_template_can_be_wrong_that_is_said(create: Create,
     assert str(error) == f'{create.kind.kind} {create.manifest["metadata"]["name"]}: unknown field "spec.x"{remedy}'
 
 
+async def test_pods_that_a_namespace_does_not_allow_are_refused_with_what_to_set() -> None:
+    bench = Bench()
+    bench.api.fault = refuse(403, "Forbidden", 'violates PodSecurity "restricted:latest": runAsNonRoot != true')
+    (error,) = await bench.do(CREATES[-1])
+    assert isinstance(error, Refused)
+    assert error.refusal.reason == "PodSecurityRefused"
+    assert "securityContext: {runAsNonRoot: true, runAsUser: <a user of the image>}" in error.refusal.message
+
+
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 async def test_what_passes_by_itself_is_no_refusal(status: int) -> None:
     bench = Bench()
