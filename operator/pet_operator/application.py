@@ -36,6 +36,10 @@ from pet_operator.settings import Settings
 _LOG = logging.getLogger(__name__)
 _OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 _KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+_WITHOUT_NODES = (
+    "lost nodes are found by their pods alone, minutes later; grant the right to list and watch nodes, or start with"
+    " --no-watch-nodes"
+)
 _BEAT_SECONDS, _LIST_RETRY_SECONDS = 1.0, 5.0
 
 
@@ -75,10 +79,14 @@ class Operator:
             Reflector(gateway, POD, _OURS, self._cache.pods, clock),
             Reflector(gateway, SERVICE, _OURS, self._cache.services, clock),
             Reflector(gateway, CLAIM, "", self._cache.claims, clock),  # users make those that jobs name
-            *((Reflector(gateway, NODE, "", self._cache.nodes, clock),) if settings.watch_nodes else ()),
+            *(
+                (Reflector(gateway, NODE, "", self._cache.nodes, clock, without=_WITHOUT_NODES),)
+                if settings.watch_nodes
+                else ()
+            ),
         )
         # Not waited for: a job that starts is one without it, too, if with less said of it.
-        self._warnings = Reflector(gateway, EVENT, "", self._cache.warnings, clock, WARNINGS)
+        self._warnings = Reflector(gateway, EVENT, "", self._cache.warnings, clock, fields=WARNINGS)
         self._listed = asyncio.Event()  # all jobs, once
         self._list_again = asyncio.Event()
         self._health = Health(clock)

@@ -37,9 +37,21 @@ class Reflector:
     """
 
     def __init__(
-        self, gateway: Gateway, kind: Kind, selector: str, store: Watched, clock: Clock, fields: str = ""
+        self,
+        gateway: Gateway,
+        kind: Kind,
+        selector: str,
+        store: Watched,
+        clock: Clock,
+        *,
+        fields: str = "",
+        without: str = "",
     ) -> None:
-        """`selector` picks by labels, `fields` by what else the API server can tell objects of the kind apart."""
+        """`selector` picks by labels, `fields` by what else the API server can tell objects of the kind apart.
+
+        `without` is said where we may not see them: then nobody waits for them, though they are asked for again and
+        again. Where it is empty they are waited for.
+        """
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = clock.monotonic()
@@ -48,6 +60,8 @@ class Reflector:
         self._gateway = gateway
         self._selector = selector
         self._fields = fields
+        self._without = without
+        self._said = ""
         self._store = store
         self._clock = clock
 
@@ -61,10 +75,20 @@ class Reflector:
                 version, self._store.since = "", None
             except (ApiError, OSError, TimeoutError) as error:
                 version, self.failing, self._store.since = "", True, None
-                _LOG.warning("cannot watch %s: %s", self.kind.plural, error)
+                self._tell(error)
                 if isinstance(error, ApiError) and error.retry_after is not None:
                     await asyncio.sleep(error.retry_after)
             await self._pause()
+
+    def _tell(self, error: Exception) -> None:
+        """Once, as long as it is the same."""
+        text = str(error)
+        if self._without and isinstance(error, ApiError) and error.status == 403:
+            text += f"; {self._without}"
+            self.synced.set()
+        if text != self._said:
+            self._said = text
+            _LOG.warning("cannot watch %s: %s", self.kind.plural, text)
 
     async def _pause(self) -> None:
         """None after a watch that told something; ever longer ones after watches that end before they do."""
@@ -93,4 +117,4 @@ class Reflector:
 
     def _heard(self) -> None:
         self.last_contact = self._clock.monotonic()
-        self.failing = False
+        self.failing, self._said = False, ""

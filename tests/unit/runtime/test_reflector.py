@@ -64,11 +64,11 @@ class Script:
 class Play:
     """A reflector on a script, for some seconds."""
 
-    def __init__(self, lists: list[Any], watches: list[list[Any]]) -> None:
+    def __init__(self, lists: list[Any], watches: list[list[Any]], without: str = "") -> None:
         self.server: Any = Script(lists, watches)
         self.told: list[Key] = []
         self.store: Store[str] = Store(lambda manifest: manifest["metadata"]["name"], lambda _: JOB, self.told.append)
-        self.reflector = Reflector(self.server, POD, "a=b", self.store, LoopClock())
+        self.reflector = Reflector(self.server, POD, "a=b", self.store, LoopClock(), without=without)
 
     async def go(self, seconds: float = 0.0) -> None:
         task = asyncio.create_task(self.reflector.run())
@@ -196,6 +196,31 @@ async def test_a_list_that_works_and_a_watch_that_never_does_is_tried_ever_less_
     await play.go(100)
     assert len(play.pauses()) < 15
     assert play.reflector.failing
+
+
+FORBIDDEN = ApiError(403, "Forbidden", "no")
+
+
+async def test_what_it_may_not_see_is_waited_for_unless_it_can_be_done_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    needed = Play([FORBIDDEN] * 5, [])
+    await needed.go(5)
+    assert not needed.reflector.synced.is_set()
+    caplog.clear()
+
+    play = Play([FORBIDDEN] * 3 + [listing(5, 0)], [], without="go on so")
+    await play.go(1)
+    assert play.reflector.synced.is_set()
+    assert caplog.messages == ["cannot watch pods: 403 Forbidden: no; go on so"], "once"
+    await play.go(60)
+    assert play.pods() == ["pod-0"], "the right has come"
+
+
+async def test_an_error_alone_is_no_reason_to_do_without() -> None:
+    play = Play([OSError("away")] * 5, [], without="go on so")
+    await play.go(5)
+    assert not play.reflector.synced.is_set()
 
 
 async def test_the_last_contact_is_known() -> None:

@@ -1,4 +1,4 @@
-"""How the operator's program ends when it is asked to: at once, with the Lease given back."""
+"""The operator's program on an API server in memory: what it can do without, and that it ends at once when asked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from threading import Thread
 
 import aiohttp
 import pytest
 from harness.answers import write_kubeconfig
-from harness.api_faults import Faults
+from harness.api_faults import Fault, Faults
 from harness.http_api import HttpApi
 from harness.memory_api import MemoryApi
 from harness.memory_operator import pods_of, submit
@@ -36,19 +37,25 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 @contextmanager
-def serving(api: MemoryApi) -> Iterator[str]:
+def serving(api: MemoryApi, faults: Faults) -> Iterator[str]:
     """Its address. It has an event loop of its own: kopf looks at every task of the operator's."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever)
+    started: Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event, str]] = Queue()
+
+    async def serve() -> None:
+        runner, address = await HttpApi(api, faults).start()
+        stop = asyncio.Event()
+        started.put((asyncio.get_running_loop(), stop, address))
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    runner, address = asyncio.run_coroutine_threadsafe(HttpApi(api, Faults()).start(), loop).result()
+    loop, stop, address = started.get()
     try:
         yield address
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(stop.set)
         thread.join()
-        loop.close()
 
 
 async def stopped(api: MemoryApi, kubeconfig: str, log: pytest.LogCaptureFixture) -> None:
@@ -66,15 +73,33 @@ async def stopped(api: MemoryApi, kubeconfig: str, log: pytest.LogCaptureFixture
             await operator
 
 
+def life(folder: Path, log: pytest.LogCaptureFixture, fault: Fault | None = None) -> MemoryApi:
+    """Of an operator with one job."""
+    log.set_level(logging.INFO, "pet_operator")
+    log.set_level(logging.DEBUG, "kopf")
+    api, faults = MemoryApi(), Faults()
+    submit(api)
+    if fault is not None:
+        faults.strike(fault)
+    with serving(api, faults) as address:
+        asyncio.run(stopped(api, write_kubeconfig(folder, address, token="token"), log))
+    return api
+
+
 def test_nothing_is_left_that_kopf_would_wait_for_and_the_lease_is_free(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "pet_operator")
-    caplog.set_level(logging.DEBUG, "kopf")
-    api = MemoryApi()
-    submit(api)
-    with serving(api) as address:
-        asyncio.run(stopped(api, write_kubeconfig(tmp_path, address, token="token"), caplog))
+    api = life(tmp_path, caplog)
     hung = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Hung tasks")]
     assert hung == ["Hung tasks stopping is skipped: no tasks given."]
     assert api.all(LEASE)[0]["spec"]["holderIdentity"] is None
+
+
+@pytest.mark.parametrize("plural", ["nodes", "events"])
+def test_it_works_without_the_right_to_see_nodes_or_events_and_says_what_is_missing(
+    plural: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    life(tmp_path, caplog, Fault("forbidden", ("list", "watch"), plural, status=403, reason="Forbidden"))
+    said = [message for message in caplog.messages if message.startswith(f"cannot watch {plural}: 403 Forbidden")]
+    assert len(said) == 1
+    assert plural == "events" or "start with --no-watch-nodes" in said[0]
