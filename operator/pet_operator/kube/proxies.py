@@ -26,7 +26,7 @@ def _is_excepted(address: SplitResult, exceptions: str) -> bool:
     host, ip = (address.hostname or "").lower().rstrip("."), _ip(address.hostname or "")
     if host == "localhost" or (ip is not None and ip.is_loopback):
         return True
-    port = str(address.port or _PORTS.get(address.scheme, ""))
+    port = str(address.port or _PORTS.get(address.scheme))
     return any(_fits(entry.strip().lower(), host, ip, port) for entry in exceptions.split(","))
 
 
