@@ -75,6 +75,20 @@ class RankStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankFailure:
+    """Why a rank ended; `restart` is the number of its start in this attempt, 0 for the first."""
+
+    restart: int = 0
+    rank: int | None = None
+    class_: str = ""
+    exit_code: int | None = None
+    type: str = ""
+    message: str = ""
+    traceback: str = ""
+    iteration: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherStatus(Numbers):
     """The document at `/status`."""
 
@@ -87,6 +101,7 @@ class LauncherStatus(Numbers):
     checkpoint_failure: SaveFailure | None = None
     accounting: Mapping[str, float] = field(default_factory=dict)  # seconds, since this start of the ranks
     ranks: tuple[RankStatus, ...] = ()
+    failures: tuple[RankFailure, ...] = ()  # the newest ones, oldest first
 
     @property
     def stepped(self) -> int:

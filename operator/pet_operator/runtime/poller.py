@@ -105,4 +105,4 @@ def _shown(status: LauncherStatus | None) -> tuple[object, ...]:
     starting = tuple((rank.rank, rank.section) for rank in status.ranks if rank.last_step_age_seconds is None)
     # One that makes no step may hang: its age is news in each round.
     idle = int(status.idle_seconds) if status.idle_seconds > _SUSPICIOUS_SECONDS else 0
-    return (status.state, status.restarts, status.stepped, starting, idle, *numbers, *checkpoint)
+    return (status.state, status.restarts, len(status.failures), status.stepped, starting, idle, *numbers, *checkpoint)

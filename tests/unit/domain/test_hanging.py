@@ -12,6 +12,7 @@ import pytest
 from harness.observing import ended, later, pods, report, running, said, seen, stands
 from harness.timeless import NOON
 
+from pet.runfiles.exits import classify
 from pet_operator.domain.codec import decode
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
@@ -229,3 +230,58 @@ def test_a_rank_that_lost_its_peer_is_not_blamed_for_the_hang() -> None:
 def test_a_long_list_of_ranks_is_cut_in_words() -> None:
     hang = Hang(since=NOON, ranks=tuple(range(20)), iteration=1, section="step")
     assert "ranks 0, 1, 2, 3, 4, 5, 6, 7 and 12 more are the furthest behind" in words(hang)
+
+
+def failure(number: int, code: int = 76, restart: int = 0, **fields: Any) -> dict[str, Any]:
+    """An entry of `failures`."""
+    kind = classify(code).exit_class
+    stacks = f"rank {number}: all_reduce"
+    plain = {"restart": restart, "rank": number, "class": kind, "exitCode": code, "type": kind, "message": "no step"}
+    return {**plain, "traceback": stacks, "iteration": 912, **fields}
+
+
+def peer_lost(**fields: Any) -> Observed:
+    """The first pod has ended, since it lost a rank of the second, whose launcher tells this."""
+    _, second = pods(NODES)
+    answer = TrainerView(status=decode(LauncherStatus, document(1, [rank(2), rank(3)], **fields)), age=0.0)
+    return replace(training(), pods=(ended(0, 75, report(75)), second), trainers={second.uid: answer})
+
+
+def test_a_hang_that_is_ended_in_place_is_the_failure_with_its_stacks() -> None:
+    """Its launcher starts the ranks again, and no pod tells of it."""
+    view = hearing(AHEAD, [rank(2), rank(3, section="data")])
+    view = seen(view, decide(view, later(60)))
+    started_again = {"restarts": 1, "state": "restarting"}
+    views = {}
+    for pod, number in zip(pods(NODES), (0, 3), strict=True):
+        content = document(pod.node_index, [], **started_again, failures=[failure(number)])
+        jsonschema.validate(content, SCHEMA)
+        views[pod.uid] = TrainerView(status=decode(LauncherStatus, content), age=0.0)
+    view = replace(view, trainers=views)
+    decision = decide(view, later(70))
+    cause = decision.status.failure
+    assert cause is not None
+    assert (decision.status.attempt, decision.status.restarts) == (1, 1)
+    assert (cause.class_, cause.exit_code, cause.rank, cause.pod, cause.node) == ("Hang", 76, 3, "job-1-1", "node-1")
+    assert cause.traceback == "rank 3: all_reduce"
+    assert "in data after iteration 912" in cause.message
+    again = seen(view, decision)
+    assert decide(again, later(100)).status.failure == again.status.failure
+
+
+def test_other_ends_in_place_leave_the_failure_of_the_attempt_before() -> None:
+    view = hearing(AHEAD, [rank(2), rank(3)], restarts=1, failures=[failure(1, 1)])
+    assert decide(view, later(60)).status.failure is None
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1, "AppError"), (76, "Hang")])
+def test_a_lost_peer_is_explained_by_what_a_launcher_that_still_runs_tells(code: int, reason: str) -> None:
+    status = decide(peer_lost(failures=[failure(3, code)]), NOON).status
+    assert status.failure is not None
+    assert (status.attempt, status.reason, status.failure.pod) == (2, reason, "job-1-1")
+    assert (status.failure.rank, status.failure.traceback) == (3, "rank 3: all_reduce")
+
+
+def test_what_was_before_the_ranks_were_started_again_explains_nothing() -> None:
+    decision = decide(peer_lost(restarts=1, failures=[failure(3, 1)]), NOON)
+    assert (decision.status.attempt, decision.requeue_after) == (1, 10.0), "it is waited for"

@@ -12,6 +12,7 @@ from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED
 from pet_operator.domain.launcher import LauncherReport
+from pet_operator.domain.policy import reports
 from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.policy.lost import in_doubt, lost
@@ -22,6 +23,8 @@ from pet_operator.domain.views import PodView
 
 # From the most to the least telling. What is not named here is a cause by itself and goes before all of them.
 _FOLLOWS = (DISRUPTED, PREEMPTED, PEER_LOST)
+# What ranks suffer by what happens elsewhere.
+_BY_OTHERS = (PEER_LOST, HANG)
 # What a launcher says of ranks that were killed, whoever it was; the kubelet knows of the memory.
 _KILLED = ("", CRASH)
 # How long the pods that are left may take to tell what they saw.
@@ -55,10 +58,12 @@ def _named(observed: Observed, failures: list[Failure], now: datetime) -> Attemp
     """With a node go the peers of its ranks: they lose them, or wait for them in vain."""
     if any(failure.type == NODE_LOST for failure in failures):
         failures = [failure for failure in failures if failure.class_ != HANG]
+    if all(failure.class_ in _BY_OTHERS for failure in failures):
+        failures = [*failures, *reports.under_way(observed)]
     pods = observed.current
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _rank(failure, taken))
-    doubt = in_doubt(observed) if cause.class_ in (PEER_LOST, HANG) else None
+    doubt = in_doubt(observed) if cause.class_ in _BY_OTHERS else None
     if cause.class_ == HANG:
         cause = blamed(observed, [failure for failure in failures if failure.class_ == HANG])
     if doubt is not None:
@@ -89,12 +94,12 @@ def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
 
 def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
     """Class, type and message: by the launcher's report, else by what Kubernetes saw."""
-    told = pod.report.class_ if pod.report is not None else ""
-    if pod.exit is not None and pod.exit.reason == "OOMKilled" and told in _KILLED:
+    own = pod.report.class_ if pod.report is not None else ""
+    if pod.exit is not None and pod.exit.reason == "OOMKilled" and own in _KILLED:
         return OUT_OF_MEMORY, "OOMKilled", f"the container ran out of memory ({_limit(job)})"
-    if pod.report is not None and told:
-        class_ = told if told in ENDS or pod.exit is None else classify(pod.exit.code).exit_class
-        return class_, pod.report.type or told, pod.report.message
+    if pod.report is not None and own:
+        class_ = own if own in ENDS or pod.exit is None else classify(pod.exit.code).exit_class
+        return class_, pod.report.type or own, pod.report.message
     if pod.disrupted or pod.terminating:
         return DISRUPTED, DISRUPTED, pod.message or "the pod was taken away"
     if pod.exit is None:

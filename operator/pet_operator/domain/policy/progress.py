@@ -9,7 +9,7 @@ from operator import itemgetter
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.numbers import display, newest_checkpoint, staled, step, update
-from pet_operator.domain.policy import starting
+from pet_operator.domain.policy import reports, starting
 from pet_operator.domain.policy.hang import hang, words
 from pet_operator.domain.policy.restart import began_at, restarted_in_place
 from pet_operator.domain.status import RUNNING, STARTING, JobStatus, Nodes, Progress
@@ -52,6 +52,8 @@ def advance(observed: Observed, now: datetime) -> JobStatus:
     """The status of a job whose attempt goes on: phase, progress, newest checkpoint, restarts in place."""
     reading = read(observed)
     status = restarted_in_place(observed.status, reading.restarts)
+    if status.restarts > observed.status.restarts and (hung := reports.hung_in_place(observed)) is not None:
+        status = replace(status, failure=hung)
     ready = sum(pod.ready for pod in observed.current)
     status = replace(status, nodes=Nodes(observed.job.spec.nodes, ready))
     if reading.leader is not None:
