@@ -204,7 +204,9 @@ def test_a_save_that_one_rank_cannot_do_fails_on_all_and_the_next_succeeds(folde
     assert odd == "TypeError  rank_state['rng'] is a builtins.set, which no checkpoint holds: " \
                   "make it a tensor or plain numbers and texts"  # fmt: skip
     assert full.startswith(f"OSError {errno.EFBIG} ")
-    assert bad.startswith("NonFiniteWeights  1 of 8 weights are not finite")
+    assert bad.startswith(
+        "NonFiniteWeights  1 of 12 tensors are not finite after iteration 7, among them model.head.bias"
+    )
     assert good == "model_iter7.pth"
     assert not temporary(folder)
     assert "model_iter7.pth" in files(folder)

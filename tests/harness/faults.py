@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pet.engine.distributed import get_rank
+from pet.engine.hooks.base import TrainHook
 from pet.engine.signals import stop_requested
 
 STEP_SECONDS = 0.025
@@ -37,6 +39,24 @@ class Fault:
         deadline = time.monotonic() + PASSED_ON_WITHIN
         while stop_requested() is None and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+class Poison(TrainHook):
+    """Makes the gradients of one step NaN, on every rank, once."""
+
+    def __init__(self, step: int, folder: str) -> None:
+        """`folder` holds the marks."""
+        self.step = step
+        self.folder = Path(folder)
+
+    def after_backward(self, storage: Any) -> None:
+        """The marks, one of each rank, keep the restarted run from doing it again."""
+        mark = self.folder / f"poisoned-{get_rank()}"
+        if storage.iter == self.step and not mark.exists():
+            mark.touch()
+            for parameter in self.trainer.model.parameters():
+                assert parameter.grad is not None
+                parameter.grad.fill_(math.nan)
 
 
 class StepLog:

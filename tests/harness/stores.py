@@ -72,7 +72,7 @@ def iteration_of(selected: Selected | None, salt: str = "") -> int | None:
 
 
 def hidden(path: Path, kind: str) -> list[str]:
-    """The names that were moved aside: kind `bad` or `superseded`."""
+    """The names that were moved aside: kind `bad`, `superseded` or `rolledback`."""
     return sorted(name for name in os.listdir(path) if name.startswith(f".{kind}-"))
 
 

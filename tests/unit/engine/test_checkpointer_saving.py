@@ -18,8 +18,8 @@ from harness.training import differences
 
 import pet
 from pet.config import ConfigError
-from pet.engine.checkpoint.snapshot import NonFiniteWeights
 from pet.engine.checkpointer import CheckPointer
+from pet.engine.errors import NonFiniteWeights
 from pet.store.folder import Folder
 
 
@@ -225,7 +225,9 @@ def test_weights_that_are_not_finite_are_never_saved(
     run.reach(5)
     run.model.state_dict()[key].view(-1)[-1] = value
     before = sorted(os.listdir(tmp_path))
-    with pytest.raises(NonFiniteWeights, match=rf"1 of 8 weights are not finite, among them {key}"):
+    with pytest.raises(
+        NonFiniteWeights, match=rf"1 of 12 tensors are not finite after iteration 5, among them model.{key}"
+    ):
         run.save()
     with pytest.raises(NonFiniteWeights):
         run.save_best(90.0, 1)

@@ -20,7 +20,7 @@ def test_a_script_that_returns_has_succeeded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("error", "code", "exit_class", "type_"), [
     ("config", 78, "ConfigError", "ConfigError"),
     ("value", 1, "AppError", "ValueError"),
-    ("loss", 1, "AppError", "NonFiniteLoss"),
+    ("loss", 77, "NumericGuard", "NonFiniteLoss"),
     ("peer", 75, "PeerLost", "PeerLost"),
     ("unusable", 80, "CheckpointUnusable", "CheckpointUnusable"),
     ("fenced", 93, "NoRestart", "Fenced"),
@@ -55,7 +55,7 @@ def test_a_configuration_error_is_told_without_a_traceback(tmp_path: Path) -> No
     ("error", "line"),
     [
         ("peer", "PeerLost: Connection closed by peer"),
-        ("loss", "AppError: NonFiniteLoss: loss 'cls_loss' is nan at iteration 7: lower SOLVER"),
+        ("loss", "NumericGuard: NonFiniteLoss: loss 'cls_loss' is nan at iteration 7: lower SOLVER"),
         ("sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),
         ("worker-sample", "AppError: SampleError: sample 3 of birds, a.png: truncated"),
         ("full", "AppError: OSError: [Errno 28] No space left on device"),

@@ -136,3 +136,21 @@ def test_an_evaluation_takes_each_sample_once_for_any_number_of_ranks(
         batches = list(rank)
         assert len(rank) == len(batches)
         assert all(0 < len(batch) <= batch_size for batch in batches)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("left_out", [(1,), (4, 5), (2, 3, 9), (12,), (20, 21)])
+@pytest.mark.parametrize("start", [1, 3, 6, 14])
+def test_samples_that_are_left_out_make_room_for_the_next(
+    accumulate: int, left_out: tuple[int, ...], start: int
+) -> None:
+    def batches(max_iter: int, start_iter: int = 1, left_out: tuple[int, ...] = ()) -> TrainBatches:
+        return TrainBatches(50, 4, max_iter, start_iter, 7, 0, 1, False, accumulate, left_out)
+
+    by_place = [list(batches(place, place)) for place in range(1, 25)]
+    kept = [step for place, step in enumerate(by_place, start=1) if place not in left_out]
+    found = batches(13, start, left_out)
+    expected = [batch for step in kept[start - 1 : 13] for batch in step]
+    assert list(found) == expected
+    assert len(found) == len(expected)
+    assert [found.sizes(step) for step in range(start, 14)] == [tuple(map(len, step)) for step in kept[start - 1 : 13]]

@@ -22,9 +22,10 @@ from pet.engine.checkpoint.agreement import gather_checked, on_rank_0
 from pet.engine.checkpoint.decision import Decision, decide
 from pet.engine.checkpoint.loading import describe, load
 from pet.engine.checkpoint.optimizer_state import load_optimizer_state
-from pet.engine.checkpoint.snapshot import NonFiniteWeights, Scheduler, check_plain
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain
 from pet.engine.checkpoint.writing import CheckpointWriter
 from pet.engine.distributed import get_world_size, is_main_process
+from pet.engine.errors import NonFiniteWeights
 from pet.runfiles.checkpoint_info import CheckpointInfo
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class CheckPointer:
         self.uid = owner.uid if owner else environment.uid
         self.attempt = owner.attempt if owner else environment.attempt or 1
         self.restart = owner.restart if owner else 0
+        self._left_out = decision.left_out
         self._loaded = load(decision)
         self.checkpoint = self._loaded.state if self._loaded else None
         self.resumed = self._loaded.resumed if self._loaded else None
@@ -184,10 +186,24 @@ class CheckPointer:
         if self._writer is None:
             return None
         try:
-            return self._writer.save_error(f"model_error{iteration}.pth", model)
+            return self._writer.save_error(f"model_error{iteration}.pth", model, iteration)
         except NonFiniteWeights as error:
             logger.warning("%s", error)
             return None
+
+    def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
+        """Have the next start go on from before step `before`, at which numbers were not finite; `place` gives a step's
+        place in the order of samples. For rank 0, not collective.
+
+        Raises Fenced and OSError.
+        """
+        if self._writer is not None:
+            self._writer.order_rollback(before, place)
+
+    @property
+    def left_out(self) -> list[int]:
+        """The places in the order of samples that are known to have led to numbers that are not finite."""
+        return sorted({*self._left_out, *self.extra.get("sampler", {}).get("left_out", ())})
 
     @property
     def _resumed_state(self) -> dict[str, Any]:

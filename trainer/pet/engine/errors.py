@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pet.config.errors import ConfigError
 from pet.data.errors import SampleError
 from pet.runfiles.exits import ExitCode
@@ -12,7 +14,9 @@ __all__ = [
     "CheckpointUnusable",
     "Fenced",
     "GradientOverflow",
+    "NonFinite",
     "NonFiniteLoss",
+    "NonFiniteWeights",
     "PeerLost",
     "StopRequested",
     "StorageFull",
@@ -29,7 +33,30 @@ class StopRequested(Exception):
     """All ranks agreed to stop at a step boundary, and the state of that step is saved."""
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFinite(ArithmeticError):
+    """Losses or weights became NaN or infinite; `iteration` is the first step at which they were."""
+
+    iteration: int
+
+
+class NonFiniteWeights(NonFinite):
+    """Weights, or what an optimizer or a hook keeps beside them, are NaN or infinite: such a state is never saved."""
+
+    def __init__(self, iteration: int, names: Sequence[str], number: int) -> None:
+        """`names` of the tensors, of so many in all."""
+        super().__init__(iteration, names, number)
+        self.iteration = iteration
+
+    def __str__(self) -> str:
+        iteration, names, number = self.args
+        return (
+            f"{len(names)} of {number} tensors are not finite after iteration {iteration}, among them "
+            f"{', '.join(names[:3])}: nothing is saved. Lower SOLVER.OPTIMIZER.BASE_LR or switch on "
+            "SOLVER.OPTIMIZER.CLIP_GRADIENTS"
+        )
+
+
+class NonFiniteLoss(NonFinite):
     """A loss became NaN or infinite; `iteration` and `term` say where it began."""
 
     def __init__(self, iteration: int, term: str, value: float) -> None:
@@ -61,6 +88,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (CheckpointUnusable, ExitCode.CHECKPOINT_UNUSABLE),
     (Fenced, ExitCode.NO_RESTART),
     (StorageFull, ExitCode.STORAGE_FULL),
+    (NonFinite, ExitCode.NUMERIC_GUARD),
     (StopRequested, ExitCode.PREEMPTED),
 )
 
@@ -70,7 +98,7 @@ def exit_code(error: BaseException) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.APP_ERROR)
 
 
-_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, StorageFull, NonFiniteLoss, SampleError)
+_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, StorageFull, NonFinite, SampleError)
 
 
 def says_all(error: BaseException) -> bool:

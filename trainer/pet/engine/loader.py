@@ -113,7 +113,14 @@ class TrainLoader:
         self.sizes = self.batches.sizes
         self._dataset = SeededDataset(dataset, seed)
         self._collate = SeededCollate(collate or torch.utils.data.default_collate, seed)
+        self._cfg = cfg
         self._loader = _loader(cfg, self._dataset, self.batches, self._collate)
+
+    def leave_out(self, places: Sequence[int]) -> None:
+        """Take none of the samples at these places of their order, ascending; to be called before the first step."""
+        self.batches = replace(self.batches, left_out=tuple(places))
+        self.sizes = self.batches.sizes
+        self._loader = _loader(self._cfg, self._dataset, self.batches, self._collate)
 
     def __len__(self) -> int:
         return self.max_iter
@@ -126,7 +133,7 @@ class TrainLoader:
         first = replace(self.batches, start_iter=1)
         return self._collate(self._dataset.__getitems__(next(iter(first))))
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """What the order of samples depends on. The position is the iteration's."""
         return {
             "seed": self.seed,
@@ -134,9 +141,10 @@ class TrainLoader:
             "accumulate": self.batches.accumulate,
             "size": self.batches.size,
             "iter_per_epoch": self.iter_per_epoch,
+            "left_out": list(self.batches.left_out),
         }
 
-    def differences(self, state: dict[str, int]) -> list[str]:
+    def differences(self, state: dict[str, Any]) -> list[str]:
         """Why a run that saved `state` would not go on with the same samples; empty if it would."""
         return [
             f"{name}: {state[name]} -> {value}"

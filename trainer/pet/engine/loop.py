@@ -102,7 +102,7 @@ class TrainLoop:
             run_all(self.hooks.after_train, storage=storage)
 
     def save(self) -> CheckpointInfo | None:
-        """Save the state after the last finished step; collective. Raises NonFiniteLoss rather than save a bad one."""
+        """Save the state after the last finished step; collective. Raises NonFinite rather than save a bad one."""
         flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)
         model = unwrap(self.model)
         broadcast_buffers(model)
@@ -122,7 +122,8 @@ class TrainLoop:
         )  # fmt: skip
 
     def save_best(self, score: float) -> None:
-        """Keep the model if no evaluation so far gave a better score, a ratio."""
+        """Keep the model if no evaluation so far gave a better score, a ratio. Raises NonFinite as `save` does."""
+        flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)
         epoch = self.iteration // self.loader.iter_per_epoch
         info = self.scheduler.info
         info["cur_acc"], info["cur_epoch"] = 100 * score, epoch
@@ -133,6 +134,10 @@ class TrainLoop:
 
     def _restore(self) -> None:
         """The state beside model, optimizer and scheduler. Random state comes last: nothing may draw after it."""
+        if self.cfg.SOLVER.NAN_GUARD_SKIP and (places := self.checkpointer.left_out):
+            self.loader.leave_out(places)
+            logger.warning("numbers were not finite before: the samples of steps %s are left out, as "
+                           "SOLVER.NAN_GUARD_SKIP says", ", ".join(map(str, places)))  # fmt: skip
         if not self.checkpointer.resume:
             return
         extra = self.checkpointer.extra

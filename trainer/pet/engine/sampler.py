@@ -22,8 +22,10 @@ Key = tuple[int, int]  # (epoch, index in the data set); epochs count from 0
 class TrainBatches:
     """The batches of one rank, from `start_iter` to `max_iter` inclusive.
 
-    Iterating gives lists of keys, one list per batch. `batch_size` is global and must divide by `world_size`. A short
-    last batch of an epoch is dropped, or filled up to a multiple of the world size from the epoch's beginning.
+    The samples in one order are at places, counted from 1; each step takes those of the next place that is not
+    `left_out`. Iterating gives lists of keys, one list per batch. `batch_size` is global and must divide by
+    `world_size`. A short last batch of an epoch is dropped, or filled up to a multiple of the world size from the
+    epoch's beginning.
     """
 
     size: int
@@ -35,6 +37,7 @@ class TrainBatches:
     world_size: int
     drop_last: bool
     accumulate: int = 1
+    left_out: tuple[int, ...] = ()  # ascending
 
     @property
     def iter_per_epoch(self) -> int:
@@ -42,30 +45,40 @@ class TrainBatches:
         return epoch_length(self.size, self.batch_size, self.drop_last, self.accumulate)
 
     def __len__(self) -> int:
-        return max(0, self._batches_until(self.max_iter) - self._batches_until(self.start_iter - 1))
+        first, last = self.place(self.start_iter), self.place(self.max_iter)
+        left_out = sum(len(self._batches_at(place)) for place in self.left_out if first < place < last)
+        return max(0, self._batches_until(last) - self._batches_until(first - 1) - left_out)
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, order = -1, torch.empty(0)
-        for step in range(self.start_iter, self.max_iter + 1):
-            if (step - 1) // self.iter_per_epoch != epoch:
-                epoch = (step - 1) // self.iter_per_epoch
+        for place in map(self.place, range(self.start_iter, self.max_iter + 1)):
+            if (place - 1) // self.iter_per_epoch != epoch:
+                epoch = (place - 1) // self.iter_per_epoch
                 order = self._order(epoch)
-            for batch in self._batches_of(step):
+            for batch in self._batches_at(place):
                 yield [(epoch, index) for index in self._share(order, batch * self.batch_size)]
 
     def sizes(self, step: int) -> tuple[int, ...]:
         """How many samples this rank takes in each batch of a step, as many as every other rank."""
-        lengths = (min(self.batch_size, self.size - batch * self.batch_size) for batch in self._batches_of(step))
+        lengths = (
+            min(self.batch_size, self.size - batch * self.batch_size) for batch in self._batches_at(self.place(step))
+        )
         return tuple(math.ceil(length / self.world_size) for length in lengths)
 
-    def _batches_of(self, step: int) -> range:
-        """The batches of a step, counted from 0 in its epoch."""
-        first = (step - 1) % self.iter_per_epoch * self.accumulate
+    def place(self, step: int) -> int:
+        """Where the samples of a step are: the step itself, later by what is left out before."""
+        for left_out in self.left_out:
+            step += left_out <= step
+        return step
+
+    def _batches_at(self, place: int) -> range:
+        """The batches at a place, counted from 0 in its epoch."""
+        first = (place - 1) % self.iter_per_epoch * self.accumulate
         return range(first, min(first + self.accumulate, self._batches_per_epoch))
 
-    def _batches_until(self, step: int) -> int:
-        """Batches in all steps of the run up to this one."""
-        epochs, steps = divmod(step, self.iter_per_epoch)
+    def _batches_until(self, place: int) -> int:
+        """Batches at all places up to this one."""
+        epochs, steps = divmod(place, self.iter_per_epoch)
         return epochs * self._batches_per_epoch + steps * self.accumulate
 
     @property

@@ -14,7 +14,7 @@ from pet.store.errors import Corrupt
 from pet.store.files import digest_of, read_bytes, remove, sync_directory
 from pet.store.latest import LatestLink
 from pet.store.manifest import Manifest, parse_manifest
-from pet.store.names import BAD, SUPERSEDED, TEMPORARY, aside, data_of, is_bad, manifest_of, parse_data
+from pet.store.names import BAD, ROLLED_BACK, SUPERSEDED, TEMPORARY, aside, data_of, is_bad, manifest_of, parse_data
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,11 @@ class Folder:
     def supersede(self, file: str, uid: str) -> None:
         """Move a pair, or data without a manifest, of another history to `.superseded-<uid>-*`."""
         self._move_pair(SUPERSEDED, file, uid)
+
+    def roll_back(self, file: str, uid: str) -> None:
+        """Move a pair that training has to go on from before to `.rolledback-<uid>-*`."""
+        self.latest.drop(file)
+        self._move_pair(ROLLED_BACK, file, uid)
 
     def move_aside(self, kind: str, names: Iterable[str], uid: str) -> None:
         """Rename each of `names` that exists, in this order, to `.<kind>-<uid>-<n>-<name>`."""

@@ -5,7 +5,9 @@ model_epoch3-89.12.pth                 the best model so far, never resumed from
 model_error17.pth                      weights at the time of an error, never resumed from
 model_latest.pth                       a hard link to the newest checkpoint
 OWNER, .lock, .tmp-*                   the owner's record, the launcher's lock, files being written
-.bad-<uid>-<n>-*, .superseded-<uid>-<n>-*   found corrupt; of another history. Never deleted by us
+ROLLBACK                               the step that was not finite, which training has to go on from before
+.bad-<uid>-<n>-*, .superseded-<uid>-<n>-*, .rolledback-<uid>-<n>-*
+                                       found corrupt; of another history; left behind. Never deleted by us
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from dataclasses import dataclass
 
 OWNER = "OWNER"
 LOCK = ".lock"
+ROLLBACK = "ROLLBACK"
 LATEST = "model_latest.pth"
 TEMPORARY = ".tmp-"
 BAD = "bad"
 SUPERSEDED = "superseded"
+ROLLED_BACK = "rolledback"
 LEGACY = "legacy"  # stands for the uid of files from before there were owners
 
 _DATA = re.compile(r"model_(?P<infix>[a-z]+)(?P<number>0|[1-9]\d*)(?:-(?P<accuracy>\d+\.\d\d))?\.pth")

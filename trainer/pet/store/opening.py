@@ -9,6 +9,8 @@ model_latest.pth and an owner with that record     the same again: we died befor
 model_latest.pth otherwise                         CheckpointUnusable: a checkpoint has lost its manifest
 anything else                                      nothing: a fresh start
 
+Before that, where the run before met numbers that are not finite, what is not older than that step is hidden.
+
 With `own_only` (resume Never, or from a path) only this job's own checkpoints count, and what others left is moved
 aside at this job's first start in the folder.
 """
@@ -23,7 +25,7 @@ from pet.store.errors import CheckpointUnusable, Corrupt, usable
 from pet.store.files import make_directory, read_bytes
 from pet.store.folder import Entry, Folder, Selected
 from pet.store.legacy import legacy_digest
-from pet.store.names import LATEST, LEGACY, OWNER, SUPERSEDED, data_of, parse_data
+from pet.store.names import LATEST, LEGACY, OWNER, ROLLBACK, SUPERSEDED, data_of, parse_data
 from pet.store.owner import Identity, Owner, parse_owner, succeed
 from pet.store.tenure import Tenure
 
@@ -82,6 +84,7 @@ def _open(folder: Folder, identity: Identity, own_only: bool) -> tuple[Tenure, S
     tenure = Tenure(folder, owner)
     tenure.claim(first=first and found is None)
     folder.sweep()
+    tenure.obey_rollback()
     return tenure, _select(tenure, uid)
 
 
@@ -136,4 +139,4 @@ def _set_aside(folder: Folder, uid: str) -> None:
     names = folder.names()
     manifests = [name for name in names if data_of(name)]
     data = [name for name in names if parse_data(name)]
-    folder.move_aside(SUPERSEDED, [*manifests, *data, LATEST, *_RECORDS], uid)
+    folder.move_aside(SUPERSEDED, [*manifests, *data, LATEST, ROLLBACK, *_RECORDS], uid)

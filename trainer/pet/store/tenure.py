@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,8 +17,9 @@ from pet.store.errors import Corrupt, Fenced
 from pet.store.files import ChecksumWriter, Digest, discard, read_bytes, remove, sync_directory, write_durably
 from pet.store.folder import Entry, Folder
 from pet.store.manifest import Manifest, NewerFormat, encode_manifest
-from pet.store.names import OWNER, TEMPORARY, is_best
+from pet.store.names import OWNER, ROLLBACK, TEMPORARY, is_best
 from pet.store.owner import Owner, encode_owner, is_own, parse_owner
+from pet.store.rollback import encode_rollback, move_later_ones, ordered, read_rollback
 from pet.store.space import START_FACTOR, WRITE_FACTOR, require_room
 
 logger = logging.getLogger(__name__)
@@ -29,24 +30,43 @@ Write = Callable[[ChecksumWriter], object]
 class Tenure:
     """Made by `pet.store.opening.open_folder`.
 
-    `resumed` is the checkpoint that this run loaded and verified, None if it began anew.
+    `resumed` is the checkpoint that this run loaded and verified, None if it began anew; `left_out` are the places in
+    the order of samples that runs before this one found not finite.
     """
 
     def __init__(self, folder: Folder, owner: Owner) -> None:
         self.folder = folder
         self.owner = owner
         self.resumed: Manifest | None = None
+        self.left_out: tuple[int, ...] = ()
         self._written: set[Manifest] = set()
 
     def claim(self, *, first: bool) -> None:
         """Write the owner record. `first` asks that there be none yet; then FileExistsError tells of a rival."""
+        record = encode_owner(self.owner)
         if first:
-            write_durably(self.folder.at(OWNER), self._write_owner)
+            write_durably(self.folder.at(OWNER), lambda file: file.write(record))
+            sync_directory(self.folder.path)
         else:
-            temporary = self._temporary("owner")
-            write_durably(temporary, self._write_owner)
-            os.rename(temporary, self.folder.at(OWNER))
-        sync_directory(self.folder.path)
+            self._replace(OWNER, record)
+
+    def order_rollback(self, before: int, places: Iterable[int]) -> None:
+        """Have the next start go on from before step `before`; `places` in the order of samples may have done it.
+
+        Raises Fenced and OSError.
+        """
+        self.fence()
+        self._replace(ROLLBACK, encode_rollback(ordered(self.folder, before, places)))
+
+    def obey_rollback(self) -> None:
+        """Hide what the run before had to be taken back from, if it had. Cut off anywhere, the next start does it."""
+        rollback = read_rollback(self.folder)
+        if rollback is None:
+            return
+        if rollback.pending:
+            move_later_ones(self.folder, rollback.before, self.owner.uid)
+            self._replace(ROLLBACK, encode_rollback(replace(rollback, pending=False)))
+        self.left_out = rollback.left_out
 
     def resume_from(self, manifest: Manifest) -> None:
         """This run goes on from a checkpoint that was verified."""
@@ -196,8 +216,12 @@ class Tenure:
         remove(path)
         return write_durably(path, write)
 
-    def _write_owner(self, file: ChecksumWriter) -> None:
-        file.write(encode_owner(self.owner))
+    def _replace(self, name: str, record: bytes) -> None:
+        """Write a small file in the place of the one that is there."""
+        temporary = self._temporary(name)
+        self._write_new(temporary, lambda file: file.write(record))
+        os.rename(temporary, self.folder.at(name))
+        sync_directory(self.folder.path)
 
 
 @contextmanager

@@ -209,7 +209,7 @@ SOLVER: Declaration = {
         "DECAY": Key(0.9998, float, "part of the average that each step keeps; ours", minimum=0, maximum=1),
     },
     "NAN_GUARD": Key(True, bool, "stop before a loss or weight that is not finite is saved; ours"),
-    "NAN_GUARD_SKIP": Key(False, bool, "after going back, skip the batches that went bad; ours"),
+    "NAN_GUARD_SKIP": Key(False, bool, "after going back, leave out the samples of the steps that went bad; ours"),
     "DDP": {
         "FIND_UNUSED": Key("auto", bool | Literal["auto"], "parameters without gradients; auto: looked for once; ours"),
         "STATIC_GRAPH": Key(False, bool, "promise that the graph never changes; ours"),

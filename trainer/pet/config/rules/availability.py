@@ -23,7 +23,6 @@ NOT_AVAILABLE_YET = {
     "TRAIN.USE_TENSORBOARD": "the TensorBoard writer",
     "TEST.WEIGHTS": "evaluation of given weights without training",
     "TEST.PRECISE_BN.ENABLED": "precise batch-norm statistics",
-    "SOLVER.NAN_GUARD_SKIP": "skipping the batches that went bad",
     "MODEL.AUXDET.STEP1_ENABLED": "the warm-up of an auxiliary head",
     "MODEL.AUXDET.DISTANCE_LOSS_WARMUP_ITERS": "the warm-up of an auxiliary head",
 }

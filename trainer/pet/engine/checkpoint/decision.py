@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from pet.config.environment import JobEnvironment
@@ -17,12 +17,14 @@ from pet.store.tenure import Tenure
 @dataclass(frozen=True)
 class Decision:
     """`source` is the file to load, None for a start from scratch. With `resume` all of its state is taken, without
-    only its model; `field` is what named it then. `owner` is None where nothing is saved."""
+    only its model; `field` is what named it then. `owner` is None where nothing is saved. `left_out` are the places in
+    the order of samples that runs before this one found not finite."""
 
     owner: Owner | None
     source: Selected | None
     resume: bool = False
     field: str = ""
+    left_out: tuple[int, ...] = ()
 
 
 def decide(directory: str, environment: JobEnvironment, weights_path: str,
@@ -43,8 +45,8 @@ def decide(directory: str, environment: JobEnvironment, weights_path: str,
         begin(None)
     tenure, selected = open_folder(directory, identity, own_only=own_only)
     if selected:
-        return tenure, Decision(tenure.owner, selected, resume=True)
-    return tenure, begin(tenure.owner)
+        return tenure, Decision(tenure.owner, selected, resume=True, left_out=tenure.left_out)
+    return tenure, replace(begin(tenure.owner), left_out=tenure.left_out)
 
 
 def _beginning(path: str, weights_path: str, directory: str) -> Callable[[Owner | None], Decision]:

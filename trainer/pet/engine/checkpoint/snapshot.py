@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -11,10 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import pet
-
-
-class NonFiniteWeights(ArithmeticError):
-    """Weights are NaN or infinite: such a state is never saved."""
+from pet.engine.errors import NonFiniteWeights
 
 
 class Scheduler(Protocol):
@@ -35,9 +33,11 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Sche
 
     Raises NonFiniteWeights, and TypeError if a part holds what a `weights_only` load would refuse.
     """
+    kept = optimizer.state_dict()
+    require_finite({"model": model.state_dict(), "optimizer": kept["state"]}, scheduler.iteration - 1)
     state = {
         "model": model_state(model),
-        "optimizer": _on_cpu(optimizer.state_dict()),
+        "optimizer": _on_cpu(kept),
         "scheduler": scheduler.state_dict(),
         "pet": {"version": pet.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
     }
@@ -49,7 +49,7 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Sche
 def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers on the CPU, contiguous, under the names they have outside a data-parallel wrapper.
 
-    Raises NonFiniteWeights, and TypeError if a module keeps something else in its state.
+    Raises TypeError if a module keeps something else in its state.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
@@ -57,25 +57,37 @@ def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"model: {key} is no tensor; extra state of a module is not saved")
-    bad = non_finite(state)
-    if bad:
-        raise NonFiniteWeights(
-            f"{len(bad)} of {len(state)} weights are not finite, among them {', '.join(bad[:3])}: "
-            "nothing is saved. Lower SOLVER.OPTIMIZER.BASE_LR or switch on "
-            "SOLVER.OPTIMIZER.CLIP_GRADIENTS"
-        )
     return {key: value.detach().cpu().contiguous() for key, value in state.items()}
 
 
-def non_finite(state: dict[str, torch.Tensor]) -> list[str]:
-    """The names of the tensors that hold a NaN or an infinity. One read of the device."""
-    floats = {key: value for key, value in state.items() if value.is_floating_point() and value.numel()}
-    if not floats:
-        return []
+def require_finite(state: dict[str, Any], iteration: int) -> None:
+    """Raise NonFiniteWeights if a tensor in a state of nested dictionaries and lists holds a NaN or an infinity.
+
+    Reads each device once.
+    """
+    floats = dict(_floats(state))
+    by_device: dict[torch.device, list[str]] = {}
+    for name, value in floats.items():
+        by_device.setdefault(value.device, []).append(name)
+    bad = [name for names in by_device.values() for name in _non_finite({name: floats[name] for name in names})]
+    if bad:
+        raise NonFiniteWeights(iteration, bad, len(floats))
+
+
+def _non_finite(floats: dict[str, torch.Tensor]) -> list[str]:
     # The largest magnitude of each: unlike a sum of squares it cannot overflow where all values are finite.
     largest = torch._foreach_norm(list(floats.values()), float("inf"))
     finite = torch.stack([value.isfinite() for value in largest]).tolist()
-    return [key for key, good in zip(floats, finite, strict=True) if not good]
+    return [name for name, good in zip(floats, finite, strict=True) if not good]
+
+
+def _floats(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point() and value.numel():
+            yield name, value
+    elif isinstance(value, (dict, list, tuple)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _floats(item, f"{name}.{key}" if name else str(key))
 
 
 def size_of(state: Any) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, size_of, snapshot
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, require_finite, size_of, snapshot
 from pet.engine.distributed import get_world_size
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.store.errors import NO_ROOM
@@ -52,10 +53,21 @@ class CheckpointWriter:
         self._tenure.publish_best(manifest)
         return self._info(manifest)
 
-    def save_error(self, file: str, model: nn.Module) -> str:
-        """Write weights that are no checkpoint. Returns the path."""
+    def save_error(self, file: str, model: nn.Module, iteration: int) -> str:
+        """Write weights that are no checkpoint. Returns the path; raises NonFiniteWeights."""
+        require_finite(model.state_dict(), iteration)
         state = {"model": model_state(model)}
         return self._tenure.keep_data(file, _writing(state))
+
+    def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
+        """Have the next start go on from before this step; `place` gives a step's place in the order of samples.
+
+        The batch of the step may have done it, or that of the step before, by an update after which the losses were
+        not finite; not one that is older than the checkpoint that is gone on from, which was finite.
+        """
+        manifests = [entry.manifest for entry in self._tenure.folder.entries()]
+        newest = max((m.iteration for m in manifests if m is not None and m.iteration < before), default=0)
+        self._tenure.order_rollback(before, [place(step) for step in (before - 1, before) if step > newest])
 
     def _commit(self, file: str, state: dict[str, Any], model: nn.Module, scheduler: Scheduler) -> Manifest:
         if parse_data(file) is None:

@@ -22,7 +22,7 @@ from torch import nn
 
 from pet.config.errors import ConfigError, Problem
 from pet.engine.distributed import is_peer_error
-from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested, StorageFull, says_all
+from pet.engine.errors import NonFinite, PeerLost, StopRequested, StorageFull, says_all
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ Call = Callable[..., None]
 Hook = TypeVar("Hook")
 
 # What passes through a hook without being its mistake.
-_NOBODYS_MISTAKE = (NonFiniteLoss, PeerLost, StopRequested, StorageFull)
+_NOBODYS_MISTAKE = (NonFinite, PeerLost, StopRequested, StorageFull)
 
 
 class TrainerView(Protocol):

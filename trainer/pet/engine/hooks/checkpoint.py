@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pet.engine.errors import NonFiniteLoss, PeerLost, StorageFull
+from pet.engine.errors import NonFinite, PeerLost, StorageFull
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.session import Session
@@ -79,8 +79,13 @@ class PeriodicCheckpoint(TrainHook):
         self._save_up_to(1, self.trainer.iteration)
 
     def on_exception(self, exc: BaseException) -> None:
-        """Rank 0 keeps the weights of an unfinished step for a look, never to resume from."""
-        if isinstance(exc, (PeerLost, NonFiniteLoss, StorageFull)) or self.session.rank != 0:
+        """Rank 0 keeps the weights of an unfinished step for a look, never to resume from. Where they are worth
+        nothing, it orders the next start to go on from before the step that spoiled them."""
+        if isinstance(exc, (PeerLost, StorageFull)) or self.session.rank != 0:
+            return
+        if isinstance(exc, NonFinite):
+            self.session.enter(Section.SAVE)  # the launcher waits for it
+            self.trainer.checkpointer.order_rollback(exc.iteration, self.trainer.loader.batches.place)
             return
         path = self.trainer.checkpointer.save_error(self.trainer.model, self.trainer.iteration)
         if path:
