@@ -6,12 +6,14 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kubernetes.aio.config import ConfigException
 
 from pet_operator.adapters.clock import SystemClock
 from pet_operator.adapters.http import serving
+from pet_operator.adapters.job_metrics import JobCollector
 from pet_operator.adapters.kopf_shell import watch_jobs
 from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
@@ -52,7 +54,10 @@ async def run(settings: Settings) -> None:
             "tls-server-name cannot be used by the operator; in server, give a name of the certificate"
         )
     metrics = Metrics()
-    async with KubeGateway(credentials, settings.namespaces, metrics.trace()) as gateway, TrainerHttp() as trainers:
+    async with (
+        KubeGateway(credentials, settings.namespaces, metrics.trace()) as gateway,
+        TrainerHttp(metrics.poll_trace()) as trainers,
+    ):
         await Operator(settings, credentials, gateway, trainers, metrics).run()
 
 
@@ -72,21 +77,20 @@ class Operator:
         self._credentials = credentials
         self._gateway = gateway
         self._metrics = metrics
-        self._queue = KeyedQueue()
+        self._queue = KeyedQueue(metrics.queue_delay.observe)
         site = Site(cluster="", trainer_image=settings.trainer_image)  # which cluster is asked with the first list
         self._cache = Cache(site, clock, self._queue.add)
+        metrics.registry.register(JobCollector(self._cache.jobs.all, self._cache.pods.items))
+        watch = partial(Reflector, gateway, clock=clock, again=metrics.observe_watch)
+        nodes = watch(NODE, "", self._cache.nodes, without=_WITHOUT_NODES)
         self._reflectors = (
-            Reflector(gateway, POD, _OURS, self._cache.pods, clock),
-            Reflector(gateway, SERVICE, _OURS, self._cache.services, clock),
-            Reflector(gateway, CLAIM, "", self._cache.claims, clock),  # users make those that jobs name
-            *(
-                (Reflector(gateway, NODE, "", self._cache.nodes, clock, without=_WITHOUT_NODES),)
-                if settings.watch_nodes
-                else ()
-            ),
+            watch(POD, _OURS, self._cache.pods),
+            watch(SERVICE, _OURS, self._cache.services),
+            watch(CLAIM, "", self._cache.claims),  # users make those that jobs name
+            *((nodes,) if settings.watch_nodes else ()),
         )
         # Not waited for: a job that starts is one without it, too, if with less said of it.
-        self._warnings = Reflector(gateway, EVENT, "", self._cache.warnings, clock, fields=WARNINGS)
+        self._warnings = watch(EVENT, "", self._cache.warnings, fields=WARNINGS)
         self._listed = asyncio.Event()  # all jobs, once
         self._list_again = asyncio.Event()
         self._health = Health(clock)
@@ -101,6 +105,7 @@ class Operator:
             clock=clock,
             synced=self._synced,
             observe=metrics.observe_reconcile,
+            wrote=metrics.observe_status,
         )
 
     async def run(self) -> None:

@@ -15,10 +15,11 @@ _LARGEST_BYTES = 1024 * 1024
 class TrainerHttp:
     """Implements `runtime.ports.TrainerClient`. Use it in an `async with` statement."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: aiohttp.TraceConfig | None = None) -> None:
         # Pods come and go: a connection that is kept would be to one that is gone.
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
-        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector)
+        traces = [trace] if trace is not None else None
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector, trace_configs=traces)
 
     async def __aenter__(self) -> TrainerHttp:
         return self

@@ -13,6 +13,7 @@ from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Create, Decision, Observed
 from pet_operator.domain.events import transitions
 from pet_operator.domain.policy import takeover
+from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.executor import Executor, Refused
 from pet_operator.runtime.ports import ApiError, Clock, Gateway, Key
@@ -38,8 +39,10 @@ class Controller:
         clock: Clock,
         synced: Callable[[], bool],
         observe: Callable[[str, float], None],
+        wrote: Callable[[str, JobStatus, JobStatus], None] = lambda namespace, old, new: None,
     ) -> None:
-        """`observe` is told how each look ended and how many seconds it took."""
+        """`observe` is told how each look ended and how many seconds it took, `wrote` of each status that was written,
+        with the namespace and the one before."""
         self._cache = cache
         self._queue = queue
         self._gateway = gateway
@@ -48,6 +51,7 @@ class Controller:
         self._clock = clock
         self._synced = synced
         self._observe = observe
+        self._wrote = wrote
 
     async def run(self, workers: int) -> None:
         """Work until cancelled."""
@@ -135,6 +139,7 @@ class Controller:
                 await self._is_newest(key, observed)
             raise
         self._cache.jobs.put(written)
+        self._wrote(key.namespace, observed.status, decision.status)
         for event in transitions(observed.status, decision.status, observed.validation):
             about = {"job": str(key), "attempt": decision.status.attempt, "reason": event.reason}
             _LOG.info("%s: %s: %s", key, event.reason, event.message, extra=about)

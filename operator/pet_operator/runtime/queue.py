@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 
 from pet_operator.runtime.ports import Key
 
@@ -14,9 +15,11 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.2, 60.0
 class KeyedQueue:
     """A key that is added while it is worked on comes again after that. For one event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
+        """`waited` is told for how many seconds each key was ready before somebody took it."""
+        self._waited = waited
         self._ready: deque[Key] = deque()
-        self._queued: set[Key] = set()
+        self._queued: dict[Key, float] = {}  # since when
         self._busy: dict[Key, float] = {}  # since when
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -31,7 +34,7 @@ class KeyedQueue:
         if key in self._busy:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = asyncio.get_running_loop().time()
             self._ready.append(key)
             self._waiting.set()
 
@@ -62,8 +65,9 @@ class KeyedQueue:
             self._waiting.clear()
             await self._waiting.wait()
         key = self._ready.popleft()
-        self._queued.discard(key)
-        self._busy[key] = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        self._waited(now - self._queued.pop(key))
+        self._busy[key] = now
         return key
 
     def done(self, key: Key) -> None:

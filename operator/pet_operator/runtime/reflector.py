@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pet_operator.domain.constants import Kind
@@ -46,11 +46,13 @@ class Reflector:
         *,
         fields: str = "",
         without: str = "",
+        again: Callable[[str, str], None] = lambda plural, reason: None,
     ) -> None:
         """`selector` picks by labels, `fields` by what else the API server can tell objects of the kind apart.
 
         `without` is said where we may not see them: then nobody waits for them, though they are asked for again and
-        again. Where it is empty they are waited for.
+        again. Where it is empty they are waited for. `again` is told of each watch that is begun again, and why: it was
+        closed, expired or failed.
         """
         self.kind = kind
         self.synced = asyncio.Event()
@@ -61,6 +63,7 @@ class Reflector:
         self._selector = selector
         self._fields = fields
         self._without = without
+        self._again = again
         self._said = ""
         self._store = store
         self._clock = clock
@@ -71,10 +74,13 @@ class Reflector:
         while True:
             try:
                 version = await self._watch(version or await self._list())
+                self._again(self.kind.plural, "closed")
             except Gone:
                 version, self._store.since = "", None
+                self._again(self.kind.plural, "expired")
             except (ApiError, OSError, TimeoutError) as error:
                 version, self.failing, self._store.since = "", True, None
+                self._again(self.kind.plural, "failed")
                 self._tell(error)
                 if isinstance(error, ApiError) and error.retry_after is not None:
                     await asyncio.sleep(error.retry_after)

@@ -49,6 +49,10 @@ class Store(Generic[V]):
         """The views of all objects."""
         return (entry.view for entry in self._entries.values())
 
+    def items(self) -> Iterator[tuple[Key, V]]:
+        """The views of all objects, each with the job that it belongs to."""
+        return ((entry.key, entry.view) for entry in self._entries.values())
+
     def keys(self) -> list[Key]:
         """All jobs that have objects here."""
         return list(self._by_key)
