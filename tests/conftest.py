@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.memory import memory_folder
 from harness.training import Training
 from hypothesis import HealthCheck, settings
 
@@ -45,10 +45,9 @@ def uninterrupted(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
-    """An empty folder, in memory where the system has such a place: thousands of flushes to a disk would be slow."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as path:
-        yield Path(path)
+    """An empty folder in memory."""
+    with memory_folder() as path:
+        yield path
 
 
 @pytest.fixture(autouse=True)

@@ -8,19 +8,17 @@ busy hides it. The counts are exact, the times are not: look at the ratio of med
 from __future__ import annotations
 
 import io
-import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from harness.counting import StepCounter, StepMarks, bare_loop, fetch_in_advance
+from harness.memory import memory_folder
 from harness.toy import Toy, toy_config
 
 from pet.config import load_config
@@ -148,14 +146,13 @@ def main() -> None:
     """Print both tables."""
     torch.set_num_threads(1)
     print("CPU time in microseconds per step; ops and reads of tensors in a step that does not log")
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # where the launcher lets ranks write
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with memory_folder() as folder:
         steps = ("MISC.DISPLAY_ITER", PERIOD, "SOLVER.SCHEDULER.TOTAL_ITERS")
-        tiny = Toy(Path(folder), toy_config(*steps, 300), save=False)
+        tiny = Toy(folder, toy_config(*steps, 300), save=False)
         compare("Linear 8-8-4 with four losses, batch 8", tiny, rounds=9)
         overrides = [*steps, 30, "SOLVER.SCHEDULER.TOTAL_EPOCHS", None, "TRAIN.BATCH_SIZE", 8, "EVAL.ENABLED", False]
         cfg = load_config("cls", cfg_file=SLIM_RESNET, overrides=list(map(str, overrides)))
-        slim = Toy(Path(folder), cfg, save=False, model=lambda: GeneralizedCNN(cfg), data=Images(64))
+        slim = Toy(folder, cfg, save=False, model=lambda: GeneralizedCNN(cfg), data=Images(64))
         compare("Slim ResNet of the Fashion-MNIST sample, batch 8", slim, rounds=7)
 
 

@@ -36,7 +36,7 @@ def run_ranks(
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", **(environ or {}),
         }  # fmt: skip
         where = (function.__code__.co_filename, function.__name__)
-        process = context.Process(target=_rank, args=(where, args, variables, sys.path, theirs), daemon=True)
+        process = context.Process(target=_rank, args=(where, args, variables, sys.path, theirs))
         process.start()
         theirs.close()
         ranks.append(process)
@@ -65,6 +65,8 @@ def _receive(end: Connection, rank: int) -> tuple[str, Any]:
 def _rank(where: tuple[str, str], args: Any, variables: dict[str, str], path: list[str], end: Connection) -> None:
     os.environ.update(variables)
     sys.path[:] = path
+    # Its own children, a loader's workers, begin as those of a rank under a launcher: the server's way is inherited.
+    multiprocessing.set_start_method(None, force=True)
     import torch
 
     from pet.engine.distributed import destroy_process_group, init_process_group

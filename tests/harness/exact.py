@@ -1,0 +1,153 @@
+"""Trainings that are stopped after a step and gone on with by new processes, and what must be as if they had not been.
+
+All run on the real engine: loader with workers, DDP over gloo, checkpointer, loop. One uninterrupted training of a
+setting saves after each step; a case begins with one of these checkpoints alone, in ranks that are forked from a
+process that has imported torch and started no thread, so that it takes about a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, permutations
+from pathlib import Path
+from typing import Any
+
+from harness.exact_rank import BATCH, EPOCH, EPOCHS, Life, live
+from harness.ranks import run_ranks
+from harness.training import differences
+
+STEPS = range(1, EPOCHS * EPOCH + 1)
+STOPS = STEPS[:40]
+NOT_EXACT = "resume is not bit-exact"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to train."""
+
+    ranks: int
+    workers: int  # of each rank's loader
+
+    def __str__(self) -> str:
+        return f"{self.ranks}-ranks-{self.workers}-workers"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training that is stopped after a step."""
+
+    setting: Setting
+    stop: int
+
+    def __str__(self) -> str:
+        return f"{self.setting}-stop-{self.stop}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One that goes on in another number of ranks."""
+
+    case: Case
+    ranks: int
+
+    def __str__(self) -> str:
+        return f"{self.case}-then-{self.ranks}-ranks"
+
+
+SETTINGS = [Setting(ranks, workers) for ranks in (1, 2, 3, 4) for workers in (0, 2)]
+CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
+CHANGES = [Change(Case(Setting(before, workers), stop), after)
+           for before, after in permutations((1, 2, 3, 4), 2) for workers, stop in ((0, 14), (2, 18))]  # fmt: skip
+
+
+class References:
+    """Uninterrupted trainings by setting, each run once, and what goes on from their checkpoints."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.whole = cache(self._whole)
+        self.saving = cache(self._saving)
+
+    def resumed(self, case: Case, folder: Path, *, ranks: int | None = None, without: str = "") -> list[Life]:
+        """What the ranks do that go on in an empty folder with the case's checkpoint."""
+        self.saving(case.setting)
+        self._take(case, folder / "ckpt")
+        return self._train(folder, case.setting, ranks=ranks, without=without)
+
+    def _whole(self, setting: Setting) -> list[Life]:
+        """By rank, what a training does that saves after its last step only."""
+        return self._train(self._folder(setting, "whole"), setting)
+
+    def _saving(self, setting: Setting) -> list[Life]:
+        """The same of one that saves after each step."""
+        return self._train(self._folder(setting, "saving"), setting, "SOLVER.SNAPSHOT_ITER", 1)
+
+    def _folder(self, setting: Setting, kind: str) -> Path:
+        return self.folder / f"{setting}-{kind}"
+
+    def _take(self, case: Case, target: Path) -> None:
+        """The checkpoint of the case's step, and whose it is."""
+        source = self._folder(case.setting, "saving") / "ckpt"
+        manifests = {json.loads(path.read_text())["iteration"]: path for path in source.glob("*.manifest.json")}
+        manifest = manifests[case.stop]
+        target.mkdir(parents=True)
+        for name in ("OWNER", manifest.name, json.loads(manifest.read_text())["file"]):
+            (target / name).write_bytes((source / name).read_bytes())
+
+    def _train(self, folder: Path, setting: Setting, *overrides: Any, ranks: int | None = None,
+               without: str = "") -> list[Life]:  # fmt: skip
+        keys = ("MISC.SEED", self.seed, "DATA.LOADER_THREADS", setting.workers, *overrides)
+        return run_ranks(live, ranks or setting.ranks, str(folder), keys, without)
+
+
+def check(case: Case, references: References, folder: Path) -> None:
+    """Every rank goes on with what the uninterrupted training did, and ends where it ended."""
+    assert differing_parts(case, references, folder) == []
+    assert NOT_EXACT not in log_of(folder)
+
+
+def differing_parts(case: Case, references: References, folder: Path, without: str = "") -> list[str]:
+    """Where a resumed training is not what it would have been; `without` one of the safeguards."""
+    expected = references.whole(case.setting)
+    found = references.resumed(case, folder, without=without)
+    assert [life["begins"] for life in found] == [case.stop] * case.setting.ranks
+    return differences([_after(case.stop, life) for life in expected], [_after(0, life) for life in found])
+
+
+def check_whole(setting: Setting, references: References) -> None:
+    """An epoch takes each sample once, all epochs differ, and saves leave no trace."""
+    whole = references.whole(setting)
+    by_step = _together(whole)
+    for begin in range(0, len(STEPS), EPOCH):
+        indices = [index for index, _ in chain(*by_step[begin : begin + EPOCH])]
+        assert sorted(indices) == list(range(EPOCH * BATCH))
+    assert len({data for _, data in chain(*by_step)}) == len(STEPS) * BATCH
+    assert differences(whole, references.saving(setting)) == []
+
+
+def check_change(change: Change, references: References, folder: Path) -> None:
+    """Each step that is left takes the same samples in the same order, and the log tells of bits that are not."""
+    case = change.case
+    expected, found = references.whole(case.setting), references.resumed(case, folder, ranks=change.ranks)
+    assert _together(found) == _together(expected)[case.stop :]
+    reason = f"{NOT_EXACT}: the number of ranks was {case.setting.ranks}, is {change.ranks}"
+    assert reason in log_of(folder)
+
+
+def log_of(folder: Path) -> str:
+    """What rank 0 logged."""
+    (log,) = (folder / "ckpt" / "log").iterdir()
+    return log.read_text(encoding="utf-8")
+
+
+def _after(stop: int, life: Life) -> Life:
+    return {"samples": life["samples"][stop:], "losses": life["losses"][stop:], "end": life["end"]}
+
+
+def _together(lives: Sequence[Life]) -> list[list[Any]]:
+    """The samples of each step over all ranks."""
+    return [list(chain(*shares)) for shares in zip(*(life["samples"] for life in lives), strict=True)]
