@@ -11,11 +11,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, permutations
+from itertools import chain, permutations, product
 from pathlib import Path
 from typing import Any
 
-from harness.exact_rank import BATCH, EPOCH, EPOCHS, Life, live
+from harness.exact_rank import EPOCH, EPOCHS, Life, live, samples_of_an_epoch
 from harness.ranks import run_ranks
 from harness.training import differences
 
@@ -30,9 +30,15 @@ class Setting:
 
     ranks: int
     workers: int  # of each rank's loader
+    accumulate: int = 1  # batches of a step
 
     def __str__(self) -> str:
-        return f"{self.ranks}-ranks-{self.workers}-workers"
+        return f"{self.ranks}-ranks-{self.workers}-workers-{self.accumulate}-batches"
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        """What it changes in the configuration."""
+        return ("DATA.LOADER_THREADS", self.workers, "SOLVER.ACCUMULATE_STEPS", self.accumulate)
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,13 @@ class Change:
         return f"{self.case}-then-{self.ranks}-ranks"
 
 
-SETTINGS = [Setting(ranks, workers) for ranks in (1, 2, 3, 4) for workers in (0, 2)]
+SETTINGS = [Setting(*values) for values in product((1, 2, 3, 4), (0, 2), (1, 3))]
 CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
-CHANGES = [Change(Case(Setting(before, workers), stop), after)
-           for before, after in permutations((1, 2, 3, 4), 2) for workers, stop in ((0, 14), (2, 18))]  # fmt: skip
+CHANGES = [
+    Change(Case(Setting(before, workers, accumulate), stop), after)
+    for before, after in permutations((1, 2, 3, 4), 2)
+    for workers, accumulate, stop in ((0, 1, 14), (2, 3, 18))
+]
 
 
 class References:
@@ -100,7 +109,7 @@ class References:
 
     def _train(self, folder: Path, setting: Setting, *overrides: Any, ranks: int | None = None,
                without: str = "") -> list[Life]:  # fmt: skip
-        keys = ("MISC.SEED", self.seed, "DATA.LOADER_THREADS", setting.workers, *overrides)
+        keys = ("MISC.SEED", self.seed, *setting.keys, *overrides)
         return run_ranks(live, ranks or setting.ranks, str(folder), keys, without)
 
 
@@ -112,7 +121,7 @@ def check(case: Case, references: References, folder: Path) -> None:
 
 def differing_parts(case: Case, references: References, folder: Path, without: str = "") -> list[str]:
     """Where a resumed training is not what it would have been; `without` one of the safeguards."""
-    expected = references.whole(case.setting)
+    expected = references.saving(case.setting)
     found = references.resumed(case, folder, without=without)
     assert [life["begins"] for life in found] == [case.stop] * case.setting.ranks
     return differences([_after(case.stop, life) for life in expected], [_after(0, life) for life in found])
@@ -122,17 +131,17 @@ def check_whole(setting: Setting, references: References) -> None:
     """An epoch takes each sample once, all epochs differ, and saves leave no trace."""
     whole = references.whole(setting)
     by_step = _together(whole)
+    size = samples_of_an_epoch(setting.accumulate)
     for begin in range(0, len(STEPS), EPOCH):
-        indices = [index for index, _ in chain(*by_step[begin : begin + EPOCH])]
-        assert sorted(indices) == list(range(EPOCH * BATCH))
-    assert len({data for _, data in chain(*by_step)}) == len(STEPS) * BATCH
+        assert sorted(index for index, _ in chain(*by_step[begin : begin + EPOCH])) == list(range(size))
+    assert len({data for _, data in chain(*by_step)}) == EPOCHS * size
     assert differences(whole, references.saving(setting)) == []
 
 
 def check_change(change: Change, references: References, folder: Path) -> None:
     """Each step that is left takes the same samples in the same order, and the log tells of bits that are not."""
     case = change.case
-    expected, found = references.whole(case.setting), references.resumed(case, folder, ranks=change.ranks)
+    expected, found = references.saving(case.setting), references.resumed(case, folder, ranks=change.ranks)
     assert _together(found) == _together(expected)[case.stop :]
     reason = f"{NOT_EXACT}: the number of ranks was {case.setting.ranks}, is {change.ranks}"
     assert reason in log_of(folder)
@@ -149,5 +158,7 @@ def _after(stop: int, life: Life) -> Life:
 
 
 def _together(lives: Sequence[Life]) -> list[list[Any]]:
-    """The samples of each step over all ranks."""
-    return [list(chain(*shares)) for shares in zip(*(life["samples"] for life in lives), strict=True)]
+    """The samples of each step over all ranks, batch by batch."""
+    steps = zip(*(life["samples"] for life in lives), strict=True)
+    return [[sample for batch in zip(*of_ranks, strict=True) for share in batch for sample in share]
+            for of_ranks in steps]  # fmt: skip

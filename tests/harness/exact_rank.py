@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,25 +24,41 @@ from pet.engine.sampler import TrainBatches
 
 EPOCHS, EPOCH = 5, 9  # steps of an epoch
 BATCH = 12  # over all ranks; divides by 1, 2, 3 and 4
+REST = 1  # batches that are short in the last step of an epoch where a step takes several
 KEYS: tuple[Any, ...] = (
-    "TRAIN.BATCH_SIZE", BATCH, "SOLVER.SCHEDULER.TOTAL_EPOCHS", EPOCHS, "SOLVER.SCHEDULER.STEPS", (2, 4),
+    "TRAIN.BATCH_SIZE", BATCH, "SOLVER.SCHEDULER.TOTAL_EPOCHS", EPOCHS, "SOLVER.SCHEDULER.STEPS", (4,),
     "SOLVER.SNAPSHOT_ITER", 0, "SOLVER.SNAPSHOT_KEEP", 0, "SOLVER.OPTIMIZER.TYPE", "ADAMW",
     "SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.OPTIMIZER.CLIP_GRADIENTS.CLIP_TYPE", "full_model",
 )  # fmt: skip
 
-# What a rank did and where it ended: lists by forward pass, and digests by part of its state.
+# What a rank did and where it ended: for each step a list by batch, and digests by part of its state.
 Life = dict[str, Any]
 
 
 def live(folder: str, keys: Sequence[Any], without: str) -> Life:
     """Train to the end from what the folder holds; `without` names one of SAFEGUARDS."""
-    with SAFEGUARDS[without]() if without else nullcontext():
-        toy = Toy(Path(folder), toy_config(*KEYS, *keys), model=Net, data=Samples(), hooks=[Unsteady()])
-        loop = toy.build()
-        life: Life = {"begins": loop.iteration, "samples": [], "losses": []}
-        loop.model.register_forward_hook(_noting(life))
+    with SAFEGUARDS[without].taken_out() if without else nullcontext():
+        cfg, diary = toy_config(*KEYS, *keys), Diary()
+        data = Samples(samples_of_an_epoch(cfg.SOLVER.ACCUMULATE_STEPS))
+        loop = Toy(Path(folder), cfg, model=Net, data=data, hooks=[Unsteady(), diary]).build()
+        begins = loop.iteration
+        loop.model.register_forward_hook(diary.note)
         loop.run()
-    return life | {"end": {part: digest(state) for part, state in _state(loop).items()}}
+    end = {part: digest(state) for part, state in _state(loop).items()}
+    return {"begins": begins, "samples": diary.samples, "losses": diary.losses, "end": end}
+
+
+def samples_of_an_epoch(accumulate: int) -> int:
+    """So many that an epoch has EPOCH steps of `accumulate` batches each, the last of them REST batches short."""
+    return BATCH * (EPOCH * accumulate - (REST if accumulate > 1 else 0))
+
+
+@dataclass(frozen=True)
+class Safeguard:
+    """What makes a resume exact: how to take it out of the engine, and where it is missed."""
+
+    taken_out: Callable[[], AbstractContextManager[Any]]
+    missed_in: str
 
 
 def _from_the_first_sample(size: int, batch_size: int, max_iter: int, start_iter: int, *others: Any) -> TrainBatches:
@@ -56,22 +73,23 @@ def _no_first_pass() -> AbstractContextManager[Any]:
     return stack
 
 
-# What makes a resume exact, each with a way to take it out of the engine.
-SAFEGUARDS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "random state": lambda: patch("pet.engine.loop.set_rng_state", lambda state: None),
-    "pass before the first step": _no_first_pass,
-    "place among the samples": lambda: patch("pet.engine.loader.TrainBatches", _from_the_first_sample),
-    "state of hooks": lambda: patch.object(HookSet, "load_state_dict", lambda self, states: None),
+SAFEGUARDS = {
+    "random state": Safeguard(lambda: patch("pet.engine.loop.set_rng_state", lambda state: None), "losses"),
+    "pass before the first step": Safeguard(_no_first_pass, "parameters"),
+    "place among the samples": Safeguard(
+        lambda: patch("pet.engine.loader.TrainBatches", _from_the_first_sample), "samples"
+    ),
+    "state of hooks": Safeguard(lambda: patch.object(HookSet, "load_state_dict", lambda self, states: None), "hooks"),
 }
 
 
 class Samples(torch.utils.data.Dataset[Any]):
     """(input [8], target [5], index) with new noise in each epoch; the target's last number is the index."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         generator = torch.Generator().manual_seed(1)
-        self.inputs = torch.randn(EPOCH * BATCH, 8, generator=generator)
-        self.targets = torch.randn(EPOCH * BATCH, 4, generator=generator)
+        self.inputs = torch.randn(size, 8, generator=generator)
+        self.targets = torch.randn(size, 4, generator=generator)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -123,13 +141,21 @@ class Unsteady(TrainHook):
         self.drift = state["drift"]
 
 
-def _noting(life: Life) -> Callable[..., None]:
-    def note(_model: nn.Module, args: tuple[torch.Tensor, torch.Tensor], outputs: Any) -> None:
-        # With its noise a sample is that of an epoch.
-        life["samples"].append([(int(target[-1]), digest(inputs)) for inputs, target in zip(*args, strict=True)])
-        life["losses"].append({name: loss.item().hex() for name, loss in outputs["losses"].items()})
+class Diary:
+    """Writes down what each step trains on, and the losses as hexadecimal numbers: all their bits."""
 
-    return note
+    def __init__(self) -> None:
+        self.samples: list[list[Any]] = []
+        self.losses: list[list[Any]] = []
+
+    def before_step(self, storage: Any) -> None:
+        self.samples.append([])
+        self.losses.append([])
+
+    def note(self, _model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], outputs: Any) -> None:
+        """After a forward pass. With its noise a sample is that of an epoch."""
+        self.samples[-1].append([(int(target[-1]), digest(inputs)) for inputs, target in zip(*batch, strict=True)])
+        self.losses[-1].append({name: loss.item().hex() for name, loss in outputs["losses"].items()})
 
 
 def _state(loop: TrainLoop) -> dict[str, Any]:
