@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator programs format generate lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator bench-trainer programs format generate lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ bench-operator: programs ## the operator beside a raw loop that makes the same o
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_scale.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_running.py
 
+bench-trainer: .venv-bench/.ready ## the trainer beside other trainers, ways to save and loaders; half an hour
+	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_loops.py
+	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_checkpoints.py
+	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_recovery.py
+	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_input.py
+
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -68,7 +74,7 @@ lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with u
 		--upgrade --quiet --output-file requirements.lock
 
 clean: ## remove the environment and what tools left; data, runs and checkpoints stay
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check-demo:
@@ -79,3 +85,6 @@ check-test:
 
 .venv/.ready: requirements.lock pyproject.toml hack/setup.sh
 	@hack/setup.sh "$(PYTHON)" "$(TORCH_INDEX)"
+
+.venv-bench/.ready: .venv/.ready tests/bench/peers.txt hack/peers.sh
+	@hack/peers.sh

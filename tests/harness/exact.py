@@ -31,14 +31,17 @@ class Setting:
     ranks: int
     workers: int  # of each rank's loader
     accumulate: int = 1  # batches of a step
+    feature: str = ""  # one of FEATURES
 
     def __str__(self) -> str:
-        return f"{self.ranks}-ranks-{self.workers}-workers-{self.accumulate}-batches"
+        feature = f"-{self.feature}" if self.feature else ""
+        return f"{self.ranks}-ranks-{self.workers}-workers-{self.accumulate}-batches{feature}"
 
     @property
     def keys(self) -> tuple[Any, ...]:
         """What it changes in the configuration."""
-        return ("DATA.LOADER_THREADS", self.workers, "SOLVER.ACCUMULATE_STEPS", self.accumulate)
+        own = FEATURES[self.feature] if self.feature else ()
+        return ("DATA.LOADER_THREADS", self.workers, "SOLVER.ACCUMULATE_STEPS", self.accumulate, *own)
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,25 @@ class Change:
         return f"{self.case}-then-{self.ranks}-ranks"
 
 
-SETTINGS = [Setting(*values) for values in product((1, 2, 3, 4), (0, 2), (1, 3))]
+# What changes a step, and mostly has a state of its own. Clipping is on in all other settings.
+FEATURES: dict[str, tuple[Any, ...]] = {
+    "bfloat16": ("SOLVER.AMP.ENABLED", True),
+    "float16": ("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "float16"),
+    "moving-average": ("SOLVER.EMA.ENABLED", True, "SOLVER.EMA.DECAY", 0.9),
+    "no-clipping": ("SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED", False),
+    "sgd": ("SOLVER.OPTIMIZER.TYPE", "SGD"),
+    "buffers-sent": ("SOLVER.DDP.BROADCAST_BUFFERS", True),
+    "unused-looked-for": ("SOLVER.DDP.FIND_UNUSED", True),
+}
+RANKS = (1, 2, 3, 4)
+SETTINGS = [Setting(*values) for values in product(RANKS, (0, 2), (1, 3))]
+FEATURED = [Setting(ranks, 0, accumulate, feature)
+            for feature in FEATURES for ranks, accumulate in zip(RANKS, (1, 3, 1, 3), strict=True)]  # fmt: skip
 CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
+FEATURED_CASES = [Case(setting, stop) for setting in FEATURED for stop in (1, 8, 9, 23, 31)]
 CHANGES = [
     Change(Case(Setting(before, workers, accumulate), stop), after)
-    for before, after in permutations((1, 2, 3, 4), 2)
+    for before, after in permutations(RANKS, 2)
     for workers, accumulate, stop in ((0, 1, 14), (2, 3, 18))
 ]
 

@@ -68,7 +68,7 @@ def _from_the_first_sample(size: int, batch_size: int, max_iter: int, start_iter
 def _no_first_pass() -> AbstractContextManager[Any]:
     """All parameters are believed to be used: DDP that looks for unused ones keeps its first buckets for ever."""
     stack = ExitStack()
-    stack.enter_context(patch("pet.engine.ddp._backward", lambda model, batch: None))
+    stack.enter_context(patch("pet.engine.ddp._backward", lambda *_: None))
     stack.enter_context(patch("pet.engine.ddp._find_unused", lambda *_: False))
     return stack
 
@@ -166,6 +166,7 @@ def _state(loop: TrainLoop) -> dict[str, Any]:
         "buffers": dict(model.named_buffers()),
         "optimizer": loop.optimizer.state_dict(),
         "scheduler": loop.scheduler.state_dict(),
+        "precision": loop._update.precision.state_dict(),
         "random state": get_rng_state(),
         "hooks": loop.hooks.state_dict(),
         "shown numbers": loop._storage.state_dict(),

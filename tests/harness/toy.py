@@ -120,6 +120,7 @@ class Toy:
         )
         session.record_in(checkpointer, cfg, "toy.yaml")
         checkpointer.load_model(model)
+        model.to(device)
         optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER, self.fused).build()
         checkpointer.load_optimizer(optimizer)
         loader = make_train_data_loader(cfg, self.data or ToyData(), checkpointer.iteration + 1, self.collate)

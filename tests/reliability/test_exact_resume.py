@@ -8,7 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.exact import CASES, CHANGES, SETTINGS, Case, Change, References, Setting, check, check_change, check_whole
+from harness.exact import (
+    CASES,
+    CHANGES,
+    FEATURED,
+    FEATURED_CASES,
+    SETTINGS,
+    Case,
+    Change,
+    References,
+    Setting,
+    check,
+    check_change,
+    check_whole,
+)
 from harness.memory import memory_folder
 
 SEED = int(os.environ.get("PET_TEST_SEED", random.randrange(2**32)))
@@ -21,13 +34,13 @@ def references() -> Iterator[References]:
         yield References(folder, SEED)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + FEATURED_CASES, ids=str)
 def test_goes_on_bit_for_bit(case: Case, memory_path: Path, references: References) -> None:
     print(f"case {case}, PET_TEST_SEED={SEED}")
     check(case, references, memory_path)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS + FEATURED, ids=str)
 def test_takes_every_sample_once_in_an_epoch_and_saves_without_a_trace(
     setting: Setting, references: References
 ) -> None:
