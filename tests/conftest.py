@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.launcher import ROOT, Bench
 from harness.memory import memory_folder
 from harness.training import Training
 from hypothesis import HealthCheck, settings
@@ -54,3 +55,13 @@ def memory_path() -> Iterator[Path]:
 def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pet's logger keeps its messages to itself once a test in the same process has set it up."""
     monkeypatch.setattr(logging.getLogger("pet"), "propagate", True)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A folder for a launcher's parts over a small training script, of which no process is left behind."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "trainer"))
+    monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
+    made = Bench(tmp_path)
+    yield made
+    made.close()

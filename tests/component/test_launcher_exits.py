@@ -84,8 +84,8 @@ def test_termination_message_names_class_and_rank(ends: dict[str, Launched], end
     assert (message["schema"], message["exitCode"], message["class"], message["rank"]) == (1, code, exit_class, rank)
     assert (message["restart"], message["restartsLeft"]) == (starts - 1, 2 - starts)
     assert set(message) == {
-        "schema", "class", "exitCode", "attempt", "restart", "restartsLeft", "rank", "iteration", "type", "message",
-        "traceback", "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
+        "schema", "class", "exitCode", "attempt", "restart", "restartsLeft", "spent", "rank", "iteration", "type",
+        "message", "traceback", "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
     }  # fmt: skip
 
 

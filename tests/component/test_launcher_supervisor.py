@@ -65,6 +65,9 @@ def test_new_checkpoint_refills_the_budget(bench: Bench) -> None:
     checkpoint = CheckpointInfo(iteration=100 * (1 + START), file="f", bytes=1, saved_at=1.0, verified=True)
     metrics = JobMetrics(attempt=1, restart=START, world_size=1, checkpoint=checkpoint)
     write_metrics_file(RUN_DIR.metrics(LOCAL_RANK), metrics)
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(0), attempt=1, restart=START, rank=0, local_rank=0)
+    heartbeat.step(100 * (1 + START), 0.1, 0.0)
+    heartbeat.enter(Section.DONE)
     sys.exit(0 if START == 4 else 1)
     """
     (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1")
@@ -178,7 +181,7 @@ def test_node_does_not_restart_beside_one_that_is_over(bench: Bench) -> None:
 def test_node_that_has_finished_does_not_wait_for_a_launcher_that_is_gone(bench: Bench) -> None:
     bench.write("sys.exit(0)")
     job = Job(bench, 2, 1)
-    job.store.gone = True
+    job.stores[0].gone = True
     _, second = job.start().verdicts()
     assert (second.code, len(bench.journal("start"))) == (ExitCode.SUCCEEDED, 2)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 
 from harness.launcher import CFG, Bench
 from harness.peers import DictStore
 from pet.config import JobEnvironment
+from pet.launch.memory import MemoryGroup
 from pet.launch.options import parse_options
 from pet.launch.peers import Peers
 from pet.launch.plan import make_plan
@@ -24,12 +26,15 @@ class Job:
         common = {"PETJOB_UID": "uid", "PETJOB_ATTEMPT": "1", "PET_NNODES": str(nodes), **environ}
         self.bench = bench
         self.ranks = ranks
-        self.store = DictStore()
+        # As of the rendezvous: each round has a store of its own.
+        self.stores: defaultdict[int, DictStore] = defaultdict(DictStore)
         self.supervisors = []
+        cgroup = bench.folder / "cgroup"
+        memory = MemoryGroup(cgroup, "memory.events", "memory.max", "memory.peak") if cgroup.exists() else None
         for node in range(nodes):
             environment = JobEnvironment.from_environ({**common, "PET_NODE_RANK": str(node)})
             plan = make_plan(options, environment, bench.folder / "tools")
-            self.supervisors.append(Supervisor(plan, Record(), bench.folder / f"run{node}"))
+            self.supervisors.append(Supervisor(plan, Record(), bench.folder / f"run{node}", memory))
         self.threads = [threading.Thread(target=self._drive, args=(node,), daemon=True) for node in range(nodes)]
 
     def start(self) -> Job:
@@ -45,7 +50,7 @@ class Job:
         return [supervisor.verdict for supervisor in self.supervisors if supervisor.verdict is not None]
 
     def _drive(self, node: int) -> None:
-        supervisor, nodes = self.supervisors[node], len(self.supervisors)
+        supervisor, nodes, started = self.supervisors[node], len(self.supervisors), 0
         while supervisor.verdict is None:
             local = {local_rank: node * self.ranks + local_rank for local_rank in range(self.ranks)}
             world = str(nodes * self.ranks)
@@ -54,7 +59,8 @@ class Job:
                 for local_rank, rank in local.items()
             }
             try:
-                supervisor.start(local, variables, Peers(self.store, node, nodes))
+                supervisor.start(local, variables, Peers(self.stores[started], node, nodes))
+                started += 1
                 outcome = None
                 while outcome is None:
                     outcome = supervisor.watch()

@@ -14,7 +14,7 @@ from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
 from pet_operator.domain.ends import SUSPEND, describe, reason_of
 from pet_operator.domain.numbers import ended, staled
-from pet_operator.domain.policy import avoid, backoff, clean, predecessor, requests, restart, takeover
+from pet_operator.domain.policy import avoid, backoff, budget, clean, predecessor, requests, restart, takeover
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
@@ -100,7 +100,8 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
         told = replace(staled(old), reason=reason_of(cause), message=f"{describe(cause)}; {end.doubt}")
         return _decision(observed, told if end.doubt else old, now, wait=end.wait)
     status = last_words(observed, now)
-    result = restart.outcome(status, cause, restart.in_place(observed, spec.restart), spec.restart, now)
+    in_vain = budget.told(observed, cause)
+    result = restart.outcome(status, cause, restart.in_place(observed, spec.restart), in_vain, spec.restart, now)
     status = replace(
         closed(observed, status, now, reason_of(cause), cause),
         failure=cause,

@@ -115,8 +115,17 @@ class LauncherStatus(Numbers):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Why another start would not help, as the reason of the job, and in words."""
+
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherReport:
-    """The termination message. `restarts_left`: starts in place that the launcher would still have granted."""
+    """The termination message. `restarts_left`: starts in place that the launcher would still have granted; `spent`:
+    why nobody should."""
 
     class_: str = ""
     type: str = ""
@@ -126,6 +135,7 @@ class LauncherReport:
     iteration: int | None = None
     restart: int = 0
     restarts_left: int | None = None
+    spent: Spent | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: SavedCheckpoint | None = None
     progress: Numbers = Numbers()

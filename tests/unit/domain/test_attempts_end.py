@@ -204,7 +204,7 @@ BUDGET: list[tuple[int, float, int | None, bool, int]] = [
 @pytest.mark.parametrize(("before", "age", "in_place", "goes_on", "after"), BUDGET)
 def test_the_budget(before: int, age: float, in_place: int | None, goes_on: bool, after: int) -> None:
     status = JobStatus(attempts=(AttemptRecord(attempt=1),), recent_restarts=(NOON,) * before)
-    result = outcome(status, ERROR, in_place, LIMITS, later(age))
+    result = outcome(status, ERROR, in_place, None, LIMITS, later(age))
     assert (result.restart, len(result.recent)) == (goes_on, after)
 
 
@@ -218,13 +218,13 @@ def test_where_launchers_tell_nothing_restarts_in_place_count_unless_a_checkpoin
     record = AttemptRecord(attempt=1, from_iteration=from_iteration, restarts=2)
     checkpoint = CheckpointStatus(iteration=saved) if saved is not None else None
     status = JobStatus(attempts=(record,), checkpoint=checkpoint)
-    assert len(outcome(status, ERROR, None, LIMITS, NOON).recent) == counted
+    assert len(outcome(status, ERROR, None, None, LIMITS, NOON).recent) == counted
 
 
 def test_a_disruption_keeps_count_of_the_restarts_in_place_before_it() -> None:
     status = JobStatus(attempts=(AttemptRecord(attempt=1),))
     disrupted = Failure("Disrupted", "PodDeleted", "the pod is gone")
-    assert outcome(status, disrupted, 2, LIMITS, NOON).recent == (NOON, NOON)
+    assert outcome(status, disrupted, 2, None, LIMITS, NOON).recent == (NOON, NOON)
 
 
 def unheard(**changes: Any) -> Observed:

@@ -222,3 +222,27 @@ def test_a_fenced_out_pod_of_an_older_attempt_says_nothing_of_this_one() -> None
     there = (ended(0, 93, report(93), attempt=1), pod(0, attempt=2))
     status = decide(replace(life.view, pods=there), later(200)).status
     assert (status.phase, status.attempt) == ("Starting", 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "spent", "phase", "reason"),
+    [
+        (
+            1,
+            {"reason": "Deterministic", "message": "the same ValueError at iteration 7 twice"},
+            "Failed",
+            "Deterministic",
+        ),
+        (137, {"reason": "OOM", "message": "OOM 2 times"}, "Failed", "OOM"),
+        (1, {"reason": "AppError", "message": "AppError before the first step 2 times"}, "Failed", "AppError"),
+        (1, {"reason": "Accepted", "message": "anything may run in a pod"}, "Restarting", "AppError"),
+        (1, None, "Restarting", "AppError"),
+    ],
+)
+def test_what_a_launcher_has_tried_in_vain_is_not_tried_by_another(
+    code: int, spent: dict[str, str] | None, phase: str, reason: str
+) -> None:
+    status = Life().end(code, **{"class": "OOM" if code == 137 else "AppError", "spent": spent, "iteration": 7}).status
+    assert (status.phase, status.reason) == (phase, reason)
+    if spent is not None and phase == "Failed":
+        assert status.message.startswith(f"{spent['message']}; rank 0 on node node-0: ")

@@ -54,7 +54,7 @@ def test_counters_are_sums_over_all_starts_and_never_go_down(tmp_path: Path) -> 
     assert both.counters.data_seconds == {0: 1.25, 1: 1.25}
     assert (both.counters.samples, both.counters.hook_errors) == (40, {"JSONWriter": 2})
     assert (both.counters.checkpoint_saves["success"].counts[1], both.starts) == (2, 2)
-    assert both.restarts == {"AppError": 0, "PeerLost": 0, "Hang": 0, "NumericGuard": 0, "Crash": 1}
+    assert both.restarts == {"AppError": 0, "PeerLost": 0, "Hang": 0, "NumericGuard": 0, "OOM": 0, "Crash": 1}
 
 
 def test_phase_follows_the_launcher_and_a_stop_is_not_forgotten(tmp_path: Path) -> None:

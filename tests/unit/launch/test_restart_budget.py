@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pet.launch.budget import RestartBudget
+from pet.launch.budget import Refusal, RestartBudget
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 
@@ -84,7 +84,7 @@ def test_without_a_limit_nothing_is_restarted() -> None:
 def test_classes_that_are_never_restarted_take_nothing_from_the_budget(code: ExitCode) -> None:
     restarts = Restarts(limit=1)
     refusal = restarts.budget.refuse(Verdict.plain(code, "so"), 5)
-    assert refusal == f"{code.exit_class} is not restarted"
+    assert refusal == Refusal(f"{code.exit_class} is not restarted")
     assert restarts.budget.left == 1
 
 
@@ -94,7 +94,9 @@ def test_same_error_at_the_same_place_twice_is_deterministic(iteration: int | No
     assert restarts.granted(error(iteration))
     refusal = restarts.budget.refuse(error(iteration), None)
     where = "before the first step" if iteration is None else "at iteration 7"
-    assert refusal == f"the same ValueError {where} twice: another start would end the same way"
+    assert refusal == Refusal(
+        f"the same ValueError {where} twice: another start would end the same way", "Deterministic"
+    )
 
 
 @pytest.mark.parametrize("other", [error(iteration=8), error(line=4), error(type_="KeyError"), crash()])
@@ -105,5 +107,58 @@ def test_anything_different_about_the_error_is_another_chance(other: Verdict) ->
 
 def test_deaths_without_a_traceback_are_never_the_same() -> None:
     restarts = Restarts(limit=5)
-    silent = Verdict(ExitCode.APP_ERROR, "Exit", "exited with code 3 and left no report", rank=0)
+    silent = Verdict(ExitCode.APP_ERROR, "Exit", "exited with code 3 and left no report", rank=0, iteration=7)
     assert [restarts.granted(silent) for _ in range(5)] == [True] * 5
+
+
+def ended(code: ExitCode, iteration: int | None = None, rank: int | None = 1) -> Verdict:
+    return Verdict(code, "X", "so", rank=rank, iteration=iteration)
+
+
+@pytest.mark.parametrize(("code", "granted"), [(ExitCode.OOM, 1), (ExitCode.NUMERIC_GUARD, 2)])
+def test_own_budgets_count_against_nothing_else(code: ExitCode, granted: int) -> None:
+    restarts = Restarts(limit=3)
+    assert [restarts.granted(ended(code, number)) for number in range(granted)] == [True] * granted
+    name = code.exit_class
+    assert restarts.budget.refuse(ended(code, granted), None) == Refusal(f"{name} {granted + 1} times", name)
+    assert restarts.budget.left == 3
+    assert [restarts.granted() for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("code", [ExitCode.OOM, ExitCode.NUMERIC_GUARD])
+def test_where_nothing_is_granted_own_budgets_are_none_and_others_may_try(code: ExitCode) -> None:
+    refusal = Restarts(limit=0).budget.refuse(ended(code), None)
+    assert refusal == Refusal(f"no restart is left for {code.exit_class}")
+
+
+@pytest.mark.parametrize(
+    ("after", "checkpoint", "granted"),
+    [(1.0, 20, False), (WINDOW + 1, 10, False), (WINDOW + 1, None, False), (WINDOW + 1, 20, True)],
+)
+def test_what_is_long_ago_and_has_been_got_over_is_forgiven(
+    after: float, checkpoint: int | None, granted: bool
+) -> None:
+    restarts = Restarts(limit=3)
+    assert restarts.granted(ended(ExitCode.OOM), checkpoint=10)
+    assert restarts.granted(ended(ExitCode.OOM), checkpoint=checkpoint, after=after) == granted
+
+
+def test_before_the_first_step_an_error_has_one_more_chance() -> None:
+    restarts = Restarts(limit=5)
+    assert restarts.granted(error(iteration=None))
+    assert restarts.budget.left == 4, "it counts as any other"
+    refusal = Refusal("AppError before the first step 2 times", "AppError")
+    assert restarts.budget.refuse(error(None, type_="KeyError"), None) == refusal
+    assert restarts.granted(error())
+    assert restarts.granted(ended(ExitCode.CRASH)), "a crash there is a crash"
+
+
+def test_of_another_node_s_rank_it_is_not_known_whether_it_stepped() -> None:
+    restarts = Restarts(limit=5)
+    assert [restarts.granted(ended(ExitCode.APP_ERROR, rank=None)) for _ in range(3)] == [True] * 3
+
+
+def test_numbers_that_are_not_finite_at_the_same_iteration_twice_would_be_again() -> None:
+    restarts = Restarts(limit=5)
+    assert restarts.granted(ended(ExitCode.NUMERIC_GUARD, 7))
+    assert "at iteration 7 twice" in str(restarts.budget.refuse(ended(ExitCode.NUMERIC_GUARD, 7), None))

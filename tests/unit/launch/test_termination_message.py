@@ -29,8 +29,8 @@ from pet.runfiles.metrics import JobMetrics, write_metrics_file
 from pet.runfiles.rundir import RunDirectory
 
 FIELDS = {
-    "schema", "class", "exitCode", "attempt", "restart", "restartsLeft", "rank", "iteration", "type", "message",
-    "traceback", "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
+    "schema", "class", "exitCode", "attempt", "restart", "restartsLeft", "spent", "rank", "iteration", "type",
+    "message", "traceback", "signalledByUs", "savedIteration", "checkpoint", "metrics", "progress",
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_message_of_a_run(plan: Plan, tmp_path: Path) -> None:
     progress = message.pop("progress")
     assert message == {
         "schema": 1, "class": "Preempted", "exitCode": 143, "attempt": 3, "restart": 2, "restartsLeft": 1, "rank": None,
-        "iteration": 25, "type": "Preempted", "message": "left", "traceback": "",
+        "spent": None, "iteration": 25, "type": "Preempted", "message": "left", "traceback": "",
         "signalledByUs": [1], "savedIteration": 25,
         "checkpoint": {"iteration": 25, "file": "model_iter25.pth", "bytes": 9, "verified": True,
                        "savedAt": "1970-01-01T00:00:00Z"},
@@ -155,3 +155,9 @@ def test_without_a_container_nothing_is_written(capfd: pytest.CaptureFixture[str
     assert not os.access("/dev/termination-log", os.W_OK)
     write_termination_message("{}", {})
     assert capfd.readouterr().err == ""
+
+
+def test_message_says_what_was_tried_in_vain() -> None:
+    spent = ("OOM", "OOM 2 times")
+    verdict = Verdict(ExitCode.OOM, "SIGKILL", "killed for want of memory", rank=1, spent=spent)
+    assert message_of(verdict)["spent"] == {"reason": "OOM", "message": "OOM 2 times"}

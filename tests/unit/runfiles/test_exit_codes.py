@@ -37,4 +37,9 @@ def test_class_of_an_exit(code: int, ours: int, exit_class: str, restarts: bool)
 
 
 def test_every_code_of_ours_is_in_the_table() -> None:
-    assert {ours for _, ours, _, _ in TABLE} == set(ExitCode)
+    assert {ours for _, ours, _, _ in TABLE} | {ExitCode.OOM} == set(ExitCode)
+
+
+def test_that_memory_ran_out_no_code_tells() -> None:
+    assert (ExitCode.OOM.exit_class, ExitCode.OOM.restarts_in_place) == ("OOM", True)
+    assert classify(ExitCode.OOM) is ExitCode.CRASH

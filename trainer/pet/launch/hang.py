@@ -15,7 +15,7 @@ from pet.launch.process_state import STOPPED, state_of, words_for
 from pet.launch.ranks import RankGroup
 from pet.launch.watchdog import Stall, Watchdog
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.failure import TRACEBACK_BYTES, Failure, tail
+from pet.runfiles.failure import Failure
 from pet.runfiles.heartbeat import Heartbeat
 from pet.runfiles.stacks import Stacks
 
@@ -78,22 +78,18 @@ def _account(group: RankGroup, scene: _Scene, local_rank: int, stall: Stall) -> 
     beat = scene.beats[local_rank]
     stacks = scene.stacks[local_rank].text()
     doing = "before its first sign of life" if beat is None else f"in {beat.section.name.lower()}"
-    stepped = beat is not None and beat.steps > 0
-    where = f"{doing} after iteration {beat.iteration}" if beat is not None and stepped else doing
+    where = f"{doing} after iteration {beat.iteration}" if beat is not None and beat.steps else doing
     ranks = ", ".join(str(group.ranks[rank]) for rank in stall.ranks)
     notes = (
         words_for(scene.states[local_rank]),
         f"ranks {ranks} are at the same place" if len(stall.ranks) > 1 else "",
         "" if stacks else "it wrote no stacks",
     )
-    return Failure(
-        attempt=beat.attempt if beat is not None else 0,
-        restart=beat.restart if beat is not None else 0,
+    return Failure.seen(
+        ExitCode.HANG,
+        ExitCode.HANG.exit_class,
+        "; ".join([f"{stall.why} {where}", *filter(None, notes)]),
         rank=group.ranks[local_rank],
-        iteration=beat.iteration if beat is not None and stepped else None,
-        exit_code=int(ExitCode.HANG),
-        exit_class=ExitCode.HANG.exit_class,
-        type=ExitCode.HANG.exit_class,
-        message="; ".join([f"{stall.why} {where}", *filter(None, notes)]),
-        traceback=tail(stacks, TRACEBACK_BYTES),
+        heartbeat=beat,
+        traceback=stacks,
     )

@@ -18,6 +18,7 @@ from pet.config import ConfigError, JobEnvironment
 from pet.launch import signals
 from pet.launch.endpoints import Endpoints
 from pet.launch.identity import settle
+from pet.launch.memory import own_group
 from pet.launch.occupation import hold_folder
 from pet.launch.options import parse_options
 from pet.launch.patience import stop_seconds
@@ -91,7 +92,7 @@ def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
     endpoints = Endpoints(plan.environment)
     plan = replace(plan, environment=replace(plan.environment, metrics_port=endpoints.port))
     record = Record()
-    supervisor = Supervisor(plan, record, run_dir)
+    supervisor = Supervisor(plan, record, run_dir, own_group())
     endpoints.serve(plan, record)
     stack.callback(endpoints.close)
     write_port(run_dir, endpoints.port)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import Failure, read_failure
@@ -36,13 +37,13 @@ class RankExit:
     failure: Failure | None  # its own account
     iteration: int | None  # of its last finished step
     early: bool = False  # by its heartbeat it had not come to the end of its script
-    hung: bool = False  # found to hang before
+    found: ExitCode | None = None  # what this launcher knows of it beside its code
 
     @property
     def exit_code(self) -> ExitCode:
         """The class of the end. A good code tells nothing of a rank that was still at work."""
-        if self.hung:
-            return ExitCode.HANG
+        if self.found is not None:
+            return self.found
         return ExitCode.APP_ERROR if self.code == ExitCode.SUCCEEDED and self.early else classify(self.code)
 
 
@@ -52,8 +53,8 @@ class RankGroup:
     The thread that calls `start` must outlive the ranks (see `rank_main`). `terminate` may be called from another.
     """
 
-    def __init__(self, directory: RunDirectory, ranks: Mapping[int, int]) -> None:
-        """`ranks` maps local ranks to global ones."""
+    def __init__(self, directory: RunDirectory, ranks: Mapping[int, int], memory: MemoryGroup | None = None) -> None:
+        """`ranks` maps local ranks to global ones; `memory` is the control group that they will be in."""
         self.directory = directory
         self.ranks = dict(ranks)
         self.exits: dict[int, RankExit] = {}  # by local rank
@@ -61,6 +62,7 @@ class RankGroup:
         self._outputs: list[RankOutput] = []
         self._sent: dict[int, set[int]] = {}
         self._hung: dict[int, Failure] = {}
+        self._memory = MemoryWatch(memory)
         self._polls = 0
         self._lock = threading.Lock()
 
@@ -91,6 +93,7 @@ class RankGroup:
                 code = self._processes[local_rank].poll()
                 if code is not None:
                     self._ended(local_rank, code)
+            self._memory.look(self._processes[local_rank].pid for local_rank in self.running)
         if not self.running:
             # What a rank wrote last must be out before anybody speaks about its end.
             for output in self._outputs:
@@ -153,22 +156,35 @@ class RankGroup:
         self._processes[local_rank].send_signal(number)
 
     def _ended(self, local_rank: int, code: int) -> None:
+        pid = self._processes[local_rank].pid
         # Loader workers of a rank that crashed would hold its memory, and its output open.
-        _kill_session(self._processes[local_rank].pid)
+        _kill_session(pid)
         heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
-        hung = self._hung.get(local_rank)
-        iteration = heartbeat.iteration if heartbeat is not None and heartbeat.steps else None
+        by_us = -code in self._sent[local_rank]
+        # A rank that was woken to write its stacks may have gone on meanwhile: what it was found at counts.
+        account = self._hung.get(local_rank)
+        if account is None and code == -signal.SIGKILL and not by_us:
+            account = self._out_of_memory(local_rank, pid, heartbeat)
         self.exits[local_rank] = RankExit(
             rank=self.ranks[local_rank],
             code=code,
             order=self._polls,
-            by_us=-code in self._sent[local_rank] and hung is None,
-            failure=hung or read_failure(self.directory.failure(local_rank)),
-            # A rank that was woken to write its stacks may have gone on meanwhile.
-            iteration=hung.iteration if hung is not None else iteration,
+            by_us=by_us and account is None,
+            failure=account or read_failure(self.directory.failure(local_rank)),
+            iteration=account.iteration if account is not None else _iteration(heartbeat),
             early=heartbeat is not None and heartbeat.section is not Section.DONE,
-            hung=hung is not None,
+            found=ExitCode(account.exit_code) if account is not None else None,
         )
+
+    def _out_of_memory(self, local_rank: int, pid: int, heartbeat: Heartbeat | None) -> Failure | None:
+        message = self._memory.account(pid)
+        if message is None:
+            return None
+        return Failure.seen(ExitCode.OOM, "SIGKILL", message, rank=self.ranks[local_rank], heartbeat=heartbeat)
+
+
+def _iteration(heartbeat: Heartbeat | None) -> int | None:
+    return heartbeat.iteration if heartbeat is not None and heartbeat.steps else None
 
 
 def _kill_session(pid: int) -> None:

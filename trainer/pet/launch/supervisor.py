@@ -14,8 +14,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pet.launch.budget import RestartBudget
+from pet.launch.budget import Refusal, RestartBudget
 from pet.launch.hang import end_hang
+from pet.launch.memory import MemoryGroup
 from pet.launch.patience import ERROR_SECONDS, PEER_SECONDS, patience, stop_seconds
 from pet.launch.peers import Peers, Report
 from pet.launch.plan import Plan
@@ -48,7 +49,8 @@ class Outcome:
 class Supervisor:
     """One per launcher; `verdict` is how it all ended, None while it goes on."""
 
-    def __init__(self, plan: Plan, record: Record, run_dir: Path) -> None:
+    def __init__(self, plan: Plan, record: Record, run_dir: Path, memory: MemoryGroup | None = None) -> None:
+        """`memory` is the control group that the ranks will be in, where that is known."""
         self.plan = plan
         self.record = record
         self.budget = RestartBudget(plan.environment.restarts_left, plan.environment.restart_window_seconds)
@@ -56,6 +58,7 @@ class Supervisor:
         self.peers: Peers | None = None
         self._watchdog = Watchdog(plan.environment.stall_seconds)
         self._run_dir = run_dir
+        self._memory = memory
         self._starts = 0
         self._lock = threading.Lock()
         self._group: RankGroup | None = None  # from its start until another may be started
@@ -87,7 +90,7 @@ class Supervisor:
         directory.create()
         self._starts += 1
         environ = self.plan.rank_environ(os.environ, directory.path)
-        group = RankGroup(directory, ranks)
+        group = RankGroup(directory, ranks, self._memory)
         with self._lock:
             if self.stopping:
                 raise StoppedBeforeStart
@@ -202,15 +205,17 @@ class Supervisor:
             return Outcome(verdict, restart=True)
         if verdict.code.restarts_in_place:
             say(f"no restart: {refusal}")
+        if refusal.reason:
+            verdict = replace(verdict, spent=(refusal.reason, refusal.message))
         self.conclude(verdict)
         return Outcome(verdict, restart=False)
 
-    def _refusal(self, verdict: Verdict, remote: Report | None, reports: Collection[Report]) -> str | None:
+    def _refusal(self, verdict: Verdict, remote: Report | None, reports: Collection[Report]) -> Refusal | None:
         """Why the ranks are not started again, None if they are."""
         if verdict.code.restarts_in_place and self.stopping:
-            return "a stop was asked for"
+            return Refusal("a stop was asked for")
         if over := next((report for report in reports if not report.restarts), None):
-            return f"node {over.node} is over: {over}"
+            return Refusal(f"node {over.node} is over: {over}")
         cause = replace(verdict, code=remote.exit_code) if remote is not None else verdict
         return self.budget.refuse(cause, self.record.snapshot().checkpoint)
 

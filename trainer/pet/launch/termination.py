@@ -37,6 +37,7 @@ def termination_message(
         "attempt": plan.environment.attempt if plan else None,
         "restart": restart(snapshot) if snapshot else None,
         "restartsLeft": restarts_left,
+        "spent": dict(zip(("reason", "message"), verdict.spent, strict=True)) if verdict.spent else None,
         "rank": verdict.rank,
         "iteration": verdict.iteration if verdict.iteration is not None or not snapshot else iteration(snapshot),
         "type": verdict.type,

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pet.launch.ranks import RankExit
 from pet.runfiles.exits import ExitCode
 
+# What a shell adds to the number of the signal that a program died of.
+_SHELL = 128
 # Ends that follow from something else: they can never be the cause.
 _NO_CAUSE = (ExitCode.SUCCEEDED, ExitCode.PEER_LOST, ExitCode.PREEMPTED)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a start of ranks, or the launcher, ended. `rank` is the cause, None where there is none on this node."""
+    """How a start of ranks, or the launcher, ended. `rank` is the cause, None where there is none on this node.
+    `spent`: reason and words, where no other launcher is to try it again."""
 
     code: ExitCode
     type: str
@@ -25,6 +28,7 @@ class Verdict:
     iteration: int | None = None
     traceback: str = ""
     signalled: tuple[int, ...] = ()
+    spent: tuple[str, str] | None = None
 
     @classmethod
     def plain(cls, code: ExitCode, message: str, signalled: tuple[int, ...] = ()) -> Verdict:
@@ -82,8 +86,8 @@ def describe(exit: RankExit) -> tuple[str, str]:
     """Type and message of an end: the rank's own account, else what the exit code says."""
     if exit.failure is not None:
         return exit.failure.type, exit.failure.message
-    if exit.code < 0:
-        name = _signal_name(-exit.code)
+    if exit.exit_code is ExitCode.CRASH:
+        name = _signal_name(-exit.code if exit.code < 0 else exit.code - _SHELL)
         return name, f"killed by {name}"
     if exit.code == ExitCode.SUCCEEDED:
         return "Exit", "ended with code 0 before its training was over"

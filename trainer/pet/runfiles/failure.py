@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pet.runfiles.atomic import replace_text
 from pet.runfiles.exits import ExitCode
+from pet.runfiles.heartbeat import Heartbeat
 
 MESSAGE_BYTES = 2048
 TRACEBACK_BYTES = 3072
@@ -50,6 +51,31 @@ class Failure:
             type=type(error).__name__,
             message=head(message_of(error), MESSAGE_BYTES),
             traceback=tail("".join(traceback.format_exception(error)), TRACEBACK_BYTES),
+        )
+
+    @classmethod
+    def seen(
+        cls,
+        exit_code: ExitCode,
+        type_: str,
+        message: str,
+        *,
+        rank: int,
+        heartbeat: Heartbeat | None,
+        traceback: str = "",
+    ) -> Failure:
+        """What the launcher has seen of a rank that cannot speak for itself; by its heartbeat, if it had one."""
+        stepped = heartbeat is not None and heartbeat.steps > 0
+        return cls(
+            attempt=heartbeat.attempt if heartbeat is not None else 0,
+            restart=heartbeat.restart if heartbeat is not None else 0,
+            rank=rank,
+            iteration=heartbeat.iteration if heartbeat is not None and stepped else None,
+            exit_code=int(exit_code),
+            exit_class=exit_code.exit_class,
+            type=type_,
+            message=head(message, MESSAGE_BYTES),
+            traceback=tail(traceback, TRACEBACK_BYTES),
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pet.config.job import Restart
 from pet.runfiles.traces import last_line
+from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import APP_ERROR, NUMERIC_GUARD, OUT_OF_MEMORY
+from pet_operator.domain.launcher import Spent
 from pet_operator.domain.policy.backoff import advanced
 from pet_operator.domain.status import AttemptRecord, Failure, JobStatus, RestartWindow
 
@@ -20,12 +21,15 @@ _BEFORE_THE_FIRST_STEP = 1
 _LOOP_FACTOR = 10
 
 
-@dataclass(frozen=True)
-class Spent:
-    """Why there is no other start: as the reason of the job, and in words."""
+# What a launcher may know of its own ranks: it has started them again in vain already.
+_TOLD = (DETERMINISTIC, *OWN, APP_ERROR)
 
-    reason: str
-    message: str
+
+def told(observed: Observed, cause: Failure) -> Spent | None:
+    """Whether the launcher of the pod that is the cause says that its ranks must not be started again."""
+    reports = (pod.report for pod in observed.current if pod.name == cause.pod)
+    spent = next((report.spent for report in reports if report is not None), None)
+    return spent if spent is not None and spent.reason in _TOLD else None
 
 
 def spent(status: JobStatus, cause: Failure, limits: Restart, now: datetime) -> Spent | None:
@@ -34,14 +38,15 @@ def spent(status: JobStatus, cause: Failure, limits: Restart, now: datetime) -> 
     if _same(status.failure, cause):
         where = "before the first step" if cause.iteration is None else f"at iteration {cause.iteration}"
         words = f"the same {cause.type or cause.class_} {where} twice: another start would end the same way"
-        return Spent(DETERMINISTIC, words)
+        return Spent(reason=DETERMINISTIC, message=words)
     before = [record for record in _unforgiven(status, limits, now) if record.reason == cause.class_]
     if cause.class_ in OWN and len(before) >= min(OWN[cause.class_], limits.max_restarts):
-        return Spent(cause.class_, f"{cause.class_} {_times(len(before) + 1)}")
+        return Spent(reason=cause.class_, message=f"{cause.class_} {_times(len(before) + 1)}")
     if _made_no_step(cause):
         stillborn = [record for record in before if record.to_iteration in (None, record.from_iteration)]
         if len(stillborn) >= min(_BEFORE_THE_FIRST_STEP, limits.max_restarts):
-            return Spent(cause.class_, f"{cause.class_} before the first step {_times(len(stillborn) + 1)}")
+            words = f"{cause.class_} before the first step {_times(len(stillborn) + 1)}"
+            return Spent(reason=cause.class_, message=words)
     return None
 
 
@@ -50,7 +55,7 @@ def loop(window: RestartWindow | None, limits: Restart) -> Spent | None:
     if window is None or window.restarts <= _LOOP_FACTOR * limits.max_restarts:
         return None
     words = f"{window.restarts} failures within {limits.window_seconds} s, although checkpoints advance"
-    return Spent(LOOP, words)
+    return Spent(reason=LOOP, message=words)
 
 
 def opened(window: RestartWindow | None, number: int, limits: Restart, now: datetime) -> RestartWindow | None:

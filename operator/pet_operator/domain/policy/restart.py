@@ -14,6 +14,7 @@ from pet.runfiles.exits import ExitCode
 from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import OUT_OF_MEMORY, STORAGE_FULL, describe, is_disruption, reason_of
+from pet_operator.domain.launcher import Spent
 from pet_operator.domain.policy import budget, deadline
 from pet_operator.domain.policy.backoff import STORAGE_RETRY_SECONDS, advanced
 from pet_operator.domain.status import Failure, JobStatus, RestartWindow
@@ -46,10 +47,13 @@ class Outcome:
     window: RestartWindow | None
 
 
-def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Restart, now: datetime) -> Outcome:
+def outcome(
+    status: JobStatus, cause: Failure, in_place: int | None, told: Spent | None, limits: Restart, now: datetime
+) -> Outcome:
     """Judge the end of the attempt that `status` is in.
 
     Args:
+        told: what the launcher says against another start.
         in_place: restarts in place since the newest checkpoint of this attempt; None: not told.
     """
     recent = _still_counted(status, limits, now)
@@ -59,7 +63,7 @@ def outcome(status: JobStatus, cause: Failure, in_place: int | None, limits: Res
     text, remedy = describe(cause), f"; {_REMEDIES[cause.class_]}" if cause.class_ in _REMEDIES else ""
     if cause.class_ in _NEVER:
         return Outcome(False, _NEVER[cause.class_], text + remedy, recent, window)
-    if spent := budget.spent(status, cause, limits, now):
+    if spent := told or budget.spent(status, cause, limits, now):
         return Outcome(False, spent.reason, f"{spent.message}; {text}{remedy}", recent, window)
     if cause.class_ == STORAGE_FULL:
         text += f"; tried again each {STORAGE_RETRY_SECONDS:.0f} s"
