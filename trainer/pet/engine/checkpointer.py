@@ -140,11 +140,12 @@ class CheckPointer:
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, copy_latest: bool = True,
              infix: str = "iter", epoch: int | None = None, extra: dict[str, Any] | None = None,
-             rank_state: dict[str, Any] | None = None) -> CheckpointInfo | None:  # fmt: skip
+             rank_state: dict[str, Any] | None = None, background: bool = False) -> CheckpointInfo | None:  # fmt: skip
         """Commit `model_<infix><N>.pth`, N the last finished iteration, or `epoch` with the infix "epoch". Collective.
 
         `extra` (rank 0's) and `rank_state` (each rank's) may hold tensors, numbers, texts and None in dictionaries,
-        lists and tuples. Returns once the checkpoint is on the disk; None if nothing is saved.
+        lists and tuples. Returns once the checkpoint is on the disk; None if nothing is saved. In the `background` it
+        returns None once the state is copied, and `written` tells of the rest; one write is under way at a time.
 
         Raises on all ranks: NonFiniteWeights, TypeError for a state that no load would give back, Fenced, OSError.
         """
@@ -155,7 +156,27 @@ class CheckPointer:
             return None
         ranks = gather_checked(rank_state, lambda state: check_plain(state, "rank_state"))
         file, extra = f"model_{infix}{number}.pth", extra or {}
-        return self._write(lambda writer: writer.save(file, model, optimizer, scheduler, extra, ranks, copy_latest))
+        return self._write(
+            lambda writer: writer.save(
+                file, model, optimizer, scheduler, extra, ranks, link=copy_latest, background=background
+            )
+        )
+
+    def written(self, *, wait: bool = False) -> CheckpointInfo | None:
+        """What a save in the background has committed, told once; None while it is under way, if there is none, and on
+        ranks but 0. Not collective. Raises Fenced and OSError, for which `save` would have been the place.
+        """
+        if self._writer is None:
+            return None
+        if wait:
+            self._writer.join()
+        return self._writer.outcome()
+
+    def fits_in(self, seconds: float, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether a save that begins now is likely to end in that time, by rank 0's experience. Collective."""
+        if not self.directory:
+            return True
+        return self._write(lambda writer: writer.fits_in(seconds, model, optimizer))
 
     def save_best(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, accuracy: float,
                   epoch: int, infix: str = "epoch", extra: dict[str, Any] | None = None,

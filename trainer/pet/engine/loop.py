@@ -101,8 +101,11 @@ class TrainLoop:
                 raise error from raised
             run_all(self.hooks.after_train, storage=storage)
 
-    def save(self) -> CheckpointInfo | None:
-        """Save the state after the last finished step; collective. Raises NonFinite rather than save a bad one."""
+    def save(self, *, background: bool = False) -> CheckpointInfo | None:
+        """Save the state after the last finished step, as `CheckPointer.save` does; collective.
+
+        Raises NonFinite rather than save a bad one.
+        """
         flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)
         model = unwrap(self.model)
         broadcast_buffers(model)
@@ -119,6 +122,7 @@ class TrainLoop:
         return self.checkpointer.save(
             model, self.optimizer, self.scheduler, infix="epoch" if whole_epoch else "iter",
             epoch=epoch if whole_epoch else None, extra=state, rank_state={"rng": get_rng_state()},
+            background=background,
         )  # fmt: skip
 
     def save_best(self, score: float) -> None:
@@ -207,10 +211,14 @@ class TrainLoop:
             self.stop.pace(sum(storage.history(name).median(WINDOW) for name in ("time", "hook_time")))
         if self.iteration >= self.max_iter or not self.stop.reached(self.iteration):
             return
-        reason = f"stop requested, saved at iteration {self.iteration}"
-        run_all(self.hooks.on_stop, reason=reason)
+        run_all(self.hooks.on_stop, reason=f"stop requested at iteration {self.iteration}")
         # No rank may leave before rank 0 has committed: the first to end has its siblings ended too.
         synchronize()
+        saved = self.session.metrics.checkpoint
+        newest = "no checkpoint" if saved is None else f"the newest checkpoint is of iteration {saved.iteration}"
+        reason = f"stop requested, saved at iteration {self.iteration}"
+        if saved is None or saved.iteration != self.iteration:
+            reason = f"stop requested at iteration {self.iteration}, {newest}"
         logger.info("Stopped: %s", reason)
         raise StopRequested(reason)
 

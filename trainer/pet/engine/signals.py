@@ -7,9 +7,10 @@ action. The loop looks at the flag between steps, where all ranks can agree on o
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 
-_requested: list[str] = []
+_requested: list[tuple[str, float]] = []
 
 
 def catch_stop_signals() -> None:
@@ -20,8 +21,13 @@ def catch_stop_signals() -> None:
 
 def stop_requested() -> str | None:
     """The name of the first stop signal that arrived, or None."""
-    return _requested[0] if _requested else None
+    return _requested[0][0] if _requested else None
+
+
+def stopping_seconds() -> float:
+    """Since the first stop signal arrived; 0 where none did, for another rank was asked."""
+    return time.monotonic() - _requested[0][1] if _requested else 0.0
 
 
 def _remember(number: int, _frame: FrameType | None) -> None:
-    _requested.append(signal.Signals(number).name)
+    _requested.append((signal.Signals(number).name, time.monotonic()))

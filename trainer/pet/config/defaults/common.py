@@ -195,6 +195,9 @@ SOLVER: Declaration = {
     "SNAPSHOT_FAILURES": Key(
         3, int, "saves in a row that the disk may refuse before training ends, exit code 79; 0: any; ours", minimum=0
     ),
+    "SNAPSHOT_BACKGROUND": Key(
+        "auto", bool | Literal["auto"], "write checkpoints in a thread beside training; auto: on a GPU; ours"
+    ),
     "OPTIMIZER": OPTIMIZER,
     "SCHEDULER": SCHEDULER,
     "AMP": {

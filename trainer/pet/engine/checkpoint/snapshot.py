@@ -29,15 +29,16 @@ class Scheduler(Protocol):
 
 
 def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler) -> dict[str, Any]:
-    """Pet's three parts of a checkpoint and the versions, on the CPU. Tensors that are there already are not copied.
+    """Pet's three parts of a checkpoint and the versions. Tensors are those that train: `on_host` or a copy of them is
+    what may be written.
 
     Raises NonFiniteWeights, and TypeError if a part holds what a `weights_only` load would refuse.
     """
-    kept = optimizer.state_dict()
-    require_finite({"model": model.state_dict(), "optimizer": kept["state"]}, scheduler.iteration - 1)
+    weights, kept = model_state(model), optimizer.state_dict()
+    require_finite({"model": weights, "optimizer": kept["state"]}, scheduler.iteration - 1)
     state = {
-        "model": model_state(model),
-        "optimizer": _on_cpu(kept),
+        "model": weights,
+        "optimizer": kept,
         "scheduler": scheduler.state_dict(),
         "pet": {"version": pet.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
     }
@@ -47,7 +48,7 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Sche
 
 
 def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers on the CPU, contiguous, under the names they have outside a data-parallel wrapper.
+    """Parameters and buffers, under the names they have outside a data-parallel wrapper.
 
     Raises TypeError if a module keeps something else in its state.
     """
@@ -57,7 +58,13 @@ def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"model: {key} is no tensor; extra state of a module is not saved")
-    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    return {key: value.detach() for key, value in state.items()}
+
+
+def on_host(state: dict[str, Any]) -> dict[str, Any]:
+    """The same on the CPU, weights contiguous. Tensors that are so already are not copied."""
+    weights = {key: value.cpu().contiguous() for key, value in state["model"].items()}
+    return {**_on_cpu(state), "model": weights}
 
 
 def require_finite(state: dict[str, Any], iteration: int) -> None:

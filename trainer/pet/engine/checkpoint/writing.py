@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import IO, Any, cast
 
@@ -11,7 +12,17 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pet.engine.checkpoint.snapshot import Scheduler, check_plain, model_state, require_finite, size_of, snapshot
+from pet.engine.checkpoint.background import BackgroundWrite
+from pet.engine.checkpoint.host_copy import HostCopy
+from pet.engine.checkpoint.snapshot import (
+    Scheduler,
+    check_plain,
+    model_state,
+    on_host,
+    require_finite,
+    size_of,
+    snapshot,
+)
 from pet.engine.distributed import get_world_size
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.store.errors import NO_ROOM
@@ -29,35 +40,76 @@ class CheckpointWriter:
         self._tenure = tenure
         self._keep = keep
         self._config_hash = config_hash
+        self._copy = HostCopy()
+        self._seconds_per_byte = 0.0  # of the last write; before the first, what it takes is not known
+        self._under_way = BackgroundWrite()
+        self.join, self.outcome = self._under_way.join, self._under_way.outcome
 
     def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Raise OSError (ENOSPC) if the volume is too small for a run with this state."""
         size = size_of([model.state_dict(), optimizer.state_dict()])
         self._tenure.require_room(size, deletable=self._keep > 0)
 
-    def save(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
-             extra: dict[str, Any], ranks: list[Any], link: bool) -> CheckpointInfo:  # fmt: skip
-        """Commit a checkpoint that training can go on from."""
+    def save(
+        self,
+        file: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Scheduler,
+        extra: dict[str, Any],
+        ranks: list[Any],
+        *,
+        link: bool,
+        background: bool,
+    ) -> CheckpointInfo | None:
+        """Commit a checkpoint that training can go on from. In the `background` its state is copied, a thread begins to
+        write the copy, and None is returned; where there is no memory for a copy, it is written at once."""
         check_plain(extra, "extra")
+        self.join()
         state = snapshot(model, optimizer, scheduler) | {"extra": extra, "ranks": ranks}
-        manifest = self._commit(file, state, model, scheduler)
-        self._tenure.publish(manifest, keep=self._keep, link=link)
-        return self._info(manifest)
+        draft = self._draft(file, model, scheduler)
+
+        def write(state: dict[str, Any]) -> CheckpointInfo:
+            manifest = self._commit(draft, state)
+            self._tenure.publish(manifest, keep=self._keep, link=link)
+            return self._info(manifest)
+
+        if not background or not self._copy.fits(size_of(state)):
+            return write(on_host(state))
+        copy = self._copy.take(state)
+
+        def write_copy() -> CheckpointInfo:
+            self._copy.wait()
+            return write(copy)
+
+        self._under_way.begin(write_copy)
+        return None
+
+    def fits_in(self, seconds: float, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether another save is likely to be done in that time, at the pace of the last one. Waits for what is under
+        way, as long as that."""
+        begun = time.monotonic()
+        if not self.join(max(0.0, seconds)):
+            return False
+        left = seconds - (time.monotonic() - begun)
+        return size_of([model.state_dict(), optimizer.state_dict()]) * self._seconds_per_byte <= left
 
     def save_best(self, file: str, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
                   extra: dict[str, Any]) -> CheckpointInfo:  # fmt: skip
         """Commit a model in the place of the former best."""
         check_plain(extra, "extra")
+        self.join()
         state = snapshot(model, optimizer, scheduler) | {"extra": extra}
-        manifest = self._commit(file, state, model, scheduler)
+        manifest = self._commit(self._draft(file, model, scheduler), on_host(state))
         self._tenure.publish_best(manifest)
         return self._info(manifest)
 
     def save_error(self, file: str, model: nn.Module, iteration: int) -> str:
         """Write weights that are no checkpoint. Returns the path; raises NonFiniteWeights."""
-        require_finite(model.state_dict(), iteration)
+        self.join()
         state = {"model": model_state(model)}
-        return self._tenure.keep_data(file, _writing(state))
+        require_finite(state, iteration)
+        return self._tenure.keep_data(file, _writing(on_host(state)))
 
     def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
         """Have the next start go on from before this step; `place` gives a step's place in the order of samples.
@@ -65,32 +117,35 @@ class CheckpointWriter:
         The batch of the step may have done it, or that of the step before, by an update after which the losses were
         not finite; not one that is older than the checkpoint that is gone on from, which was finite.
         """
+        self.join()
         manifests = [entry.manifest for entry in self._tenure.folder.entries()]
         newest = max((m.iteration for m in manifests if m is not None and m.iteration < before), default=0)
         self._tenure.order_rollback(before, [place(step) for step in (before - 1, before) if step > newest])
 
-    def _commit(self, file: str, state: dict[str, Any], model: nn.Module, scheduler: Scheduler) -> Manifest:
+    def _draft(self, file: str, model: nn.Module, scheduler: Scheduler) -> Manifest:
         if parse_data(file) is None:
             raise ValueError(f"{file!r} is no checkpoint's name: an infix is of small letters, a number has no sign")
         owner = self._tenure.owner
-        draft = Manifest(
+        return Manifest(
             iteration=scheduler.iteration - 1, file=file, bytes=0, crc32=0, world_size=get_world_size(),
             config_hash=self._config_hash, torch=str(torch.__version__), threads=torch.get_num_threads(),
             bucket_bytes=model.bucket_bytes_cap if isinstance(model, DistributedDataParallel) else 0,
             owner_uid=owner.uid, attempt=owner.attempt, restart=owner.restart,
         )  # fmt: skip
-        return self._commit_with_room(draft, state)
 
-    def _commit_with_room(self, draft: Manifest, state: dict[str, Any]) -> Manifest:
-        """Where there is none, older checkpoints go and the write is tried again, unless all are to be kept."""
-        write, size = _writing(state), size_of(state)
+    def _commit(self, draft: Manifest, state: dict[str, Any]) -> Manifest:
+        """Where there is no room, older checkpoints go and the write is tried again, unless all are to be kept."""
+        size, begun = size_of(state), time.monotonic()
+        write = _writing(state)
         try:
-            return self._tenure.commit(draft, write, size)
+            manifest = self._tenure.commit(draft, write, size)
         except OSError as error:
             if error.errno not in NO_ROOM or self._keep == 0 or not self._tenure.make_room():
                 raise
             logger.warning("%s: older checkpoints were deleted, and %s is written again", error, draft.file)
-        return self._tenure.commit(draft, write, size)
+            manifest = self._tenure.commit(draft, write, size)
+        self._seconds_per_byte = (time.monotonic() - begun) / manifest.bytes
+        return manifest
 
     def _info(self, manifest: Manifest) -> CheckpointInfo:
         path = self._tenure.folder.at(manifest.file)

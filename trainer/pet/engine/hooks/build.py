@@ -61,7 +61,13 @@ def build_train_hooks(
         GarbageCollection(),
         LRScheduler(optimizer, scheduler),
         MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),
-        PeriodicCheckpoint(session, cfg.SOLVER.SNAPSHOT_ITER, max_iter, cfg.SOLVER.SNAPSHOT_FAILURES),
+        PeriodicCheckpoint(
+            session,
+            cfg.SOLVER.SNAPSHOT_ITER,
+            max_iter,
+            cfg.SOLVER.SNAPSHOT_FAILURES,
+            background=_in_background(cfg.SOLVER.SNAPSHOT_BACKGROUND, session),
+        ),
     ]
     if cfg.SOLVER.EMA.ENABLED:
         hooks.append(EMA(unwrap(model), cfg.SOLVER.EMA.DECAY))
@@ -119,6 +125,11 @@ def _hook_class(kind: str) -> type:
         raise ValueError(f"give it as module:Class, or one of the registered names ({known})")
     found: type = getattr(importlib.import_module(module), name)
     return found
+
+
+def _in_background(setting: bool | str, session: Session) -> bool:
+    """ "auto": where the copy is all that training waits for. On a CPU a thread takes from the steps what it saves."""
+    return session.device.type == "cuda" if setting == "auto" else bool(setting)
 
 
 def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter: int) -> list[EventWriter]:

@@ -13,7 +13,9 @@ from pet.engine.errors import NonFinite, PeerLost, StorageFull
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.session import Session
-from pet.runfiles.checkpoint_info import SaveFailure
+from pet.engine.signals import stopping_seconds
+from pet.launch.patience import stop_seconds
+from pet.runfiles.checkpoint_info import CheckpointInfo, SaveFailure
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
 
@@ -50,59 +52,108 @@ class PeriodicCheckpoint(TrainHook):
     (0: any number) training ends. The last save and the one at a stop have to succeed. Whether there is room at all is
     asked once, after the first step, when the optimizer has all of its state.
 
+    In the `background` a periodic save waits for the copy of the state alone; how its write ended, rank 0 hears between
+    later steps, and tells of it only then. The last save and the one at a stop wait for the disk.
+
     What ends training is StorageFull: another start is of use once somebody has made room.
     """
 
     priority = Priority.CHECKPOINT
     trainer: TrainLoop
 
-    def __init__(self, session: Session, period: int, max_iter: int, failures: int = 0) -> None:
+    def __init__(self, session: Session, period: int, max_iter: int, failures: int = 0, *,
+                 background: bool = False) -> None:  # fmt: skip
         self.session = session
         self.period = period
         self.max_iter = max_iter
         self.failures = failures
+        self.background = background
         self._failed = 0  # in a row
+        self._begun, self._begun_at = 0.0, 0  # the newest save: its time and its iteration
         self._room_is_known = False
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Save where it is due."""
+        if self.background:
+            self._hear(self.failures)
         if storage.iter == self.max_iter:
-            self._save_up_to(1, storage.iter)
+            self._save(1)
             return
         if not self._room_is_known:
             self._require_room(storage.iter)
         if self.period > 0 and storage.iter % self.period == 0:
-            self._save_up_to(self.failures, storage.iter)
+            self._save(self.failures, background=self.background)
 
     def on_stop(self, reason: str) -> None:
-        """The state of the step at which all ranks stop."""
-        self._save_up_to(1, self.trainer.iteration)
+        """The state of the step at which all ranks stop, unless the time until they are killed is too short for it."""
+        seconds = stop_seconds(self.session.environment.grace_seconds) - stopping_seconds()
+        if self.trainer.checkpointer.fits_in(seconds, self.trainer.model, self.trainer.optimizer):
+            self._save(1)
+            return
+        self._hear(0)
+        logger.warning("iteration %d is not saved: it would take longer than the %.0f s that are left",
+                       self.trainer.iteration, seconds)  # fmt: skip
 
     def on_exception(self, exc: BaseException) -> None:
         """Rank 0 keeps the weights of an unfinished step for a look, never to resume from. Where they are worth
         nothing, it orders the next start to go on from before the step that spoiled them."""
-        if isinstance(exc, (PeerLost, StorageFull)) or self.session.rank != 0:
+        if self.session.rank != 0:
+            return
+        self.session.enter(Section.SAVE)  # the launcher waits for it
+        self._hear(0, wait=True)  # what is under way is what the next start needs
+        if isinstance(exc, (PeerLost, StorageFull)):
             return
         if isinstance(exc, NonFinite):
-            self.session.enter(Section.SAVE)  # the launcher waits for it
             self.trainer.checkpointer.order_rollback(exc.iteration, self.trainer.loader.batches.place)
             return
         path = self.trainer.checkpointer.save_error(self.trainer.model, self.trainer.iteration)
         if path:
             logger.info("the weights at the time of the error are in %s", path)
 
-    def _save_up_to(self, failures: int, iteration: int) -> None:
-        """Save; raises StorageFull if this is the one that makes it so many failures in a row, 0: never."""
+    def _save(self, failures: int, *, background: bool = False) -> None:
+        """Raises StorageFull if this is refused and makes it so many failures in a row; 0: never."""
+        began = time.monotonic()
+        with self.session.within(Section.SAVE):
+            self._hear(failures if background else 0, wait=True)
+            self._begun, self._begun_at = time.monotonic(), self.trainer.iteration
+            try:
+                saved = self.trainer.save(background=background)
+            except OSError as error:
+                self._refused(error, failures)
+            else:
+                if saved:
+                    self._committed(saved)
+            finally:
+                accounting = self.session.metrics.accounting
+                accounting["stallSeconds"] = accounting.get("stallSeconds", 0.0) + time.monotonic() - began
+
+    def _hear(self, failures: int, *, wait: bool = False) -> None:
+        """How a write in the background has ended, if one has."""
         try:
-            self._save()
+            saved = self.trainer.checkpointer.written(wait=wait)
         except OSError as error:
-            self._failed += 1
-            note_failure(self.session, iteration, error)
-            if 0 < failures <= self._failed:
-                times = "" if self._failed == 1 else f", the {self._failed}th in a row"
-                raise StorageFull(f"checkpoint at iteration {iteration} was not written{times}: {error}") from error
+            self._refused(error, failures)
         else:
-            self._failed = 0
+            if saved:
+                self._committed(saved)
+
+    def _committed(self, saved: CheckpointInfo) -> None:
+        self._observe("success")
+        self._failed = 0
+        self.session.metrics.checkpoint, self.session.metrics.checkpoint_failure = saved, None
+        self.session.publish()
+
+    def _refused(self, error: OSError, failures: int) -> None:
+        self._observe("error")
+        self._failed += 1
+        note_failure(self.session, self._begun_at, error)
+        if 0 < failures <= self._failed:
+            times = "" if self._failed == 1 else f", the {self._failed}th in a row"
+            raise StorageFull(f"checkpoint at iteration {self._begun_at} was not written{times}: {error}") from error
+
+    def _observe(self, result: str) -> None:
+        durations = self.session.metrics.checkpoint_saves.setdefault(result, Histogram(SAVE_SECONDS))
+        durations.observe(time.monotonic() - self._begun)
 
     def _require_room(self, iteration: int) -> None:
         self._room_is_known = True
@@ -111,20 +162,3 @@ class PeriodicCheckpoint(TrainHook):
         except OSError as error:
             note_failure(self.session, iteration, error)
             raise StorageFull(f"there is no room for checkpoints: {error}") from error
-
-    def _save(self) -> None:
-        began, saved = time.monotonic(), None
-        try:
-            with self.session.within(Section.SAVE):
-                saved = self.trainer.save()
-        finally:
-            self._account(time.monotonic() - began, "success" if saved else "error")
-        if saved:
-            self.session.metrics.checkpoint, self.session.metrics.checkpoint_failure = saved, None
-            self.session.publish()
-
-    def _account(self, seconds: float, result: str) -> None:
-        metrics = self.session.metrics
-        metrics.accounting["stallSeconds"] = metrics.accounting.get("stallSeconds", 0.0) + seconds
-        if self.trainer.checkpointer.directory:
-            metrics.checkpoint_saves.setdefault(result, Histogram(SAVE_SECONDS)).observe(seconds)

@@ -1,0 +1,74 @@
+"""A copy of a training's state in host memory, which a thread may write while training goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Beside the copy the writer needs memory for its pickles, and the disk's cache should not be squeezed out.
+_HEADROOM = 1.5
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class HostCopy:
+    """Buffers by place in the state, made at the first copy and used again: page-locked for tensors of a GPU."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, torch.Tensor] = {}
+        self._copied: torch.cuda.Event | None = None
+
+    def fits(self, size: int) -> bool:
+        """Whether there is memory for a copy of `size` bytes; once it was made there is."""
+        return bool(self._buffers) or available_memory() > _HEADROOM * size
+
+    def take(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Copy all tensors, numbers and texts of nested dictionaries, lists and tuples; weights become contiguous.
+
+        Copies from a GPU are queued behind the work it has, so that later steps change nothing of them and the caller
+        does not wait: `wait` does, before the copy is read.
+        """
+        copy: dict[str, Any] = self._copy(state, "")
+        if any(buffer.is_pinned() for buffer in self._buffers.values()):
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._copied.record()
+        return copy
+
+    def wait(self) -> None:
+        """Return when the last copy is complete."""
+        if self._copied is not None:
+            self._copied.synchronize()
+
+    def _copy(self, value: Any, place: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            buffer = self._buffer(value, place)
+            buffer.copy_(value.detach(), non_blocking=True)
+            return buffer
+        if isinstance(value, dict):
+            return type(value)((key, self._copy(item, f"{place}.{key}")) for key, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._copy(item, f"{place}.{index}") for index, item in enumerate(value))
+        return value
+
+    def _buffer(self, tensor: torch.Tensor, place: str) -> torch.Tensor:
+        kept = self._buffers.get(place)
+        if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype:
+            form = torch.contiguous_format if place.startswith(".model.") else torch.preserve_format
+            kept = torch.empty_like(tensor, device="cpu", memory_format=form, pin_memory=tensor.is_cuda)
+            self._buffers[place] = kept
+        return kept
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: of the machine, or of its container where that has less."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no cgroup of version 2, or no limit
+        return free
+    # What is cached of files goes when the memory is needed.
+    return min(free, limit - used + int(stat["inactive_file"]))
