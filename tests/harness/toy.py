@@ -120,14 +120,14 @@ class Toy:
         )
         session.record_in(checkpointer, cfg, "toy.yaml")
         checkpointer.load_model(model)
-        model.to(device)
+        session.place(model, cfg)
         optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER, self.fused).build()
         checkpointer.load_optimizer(optimizer)
         loader = make_train_data_loader(cfg, self.data or ToyData(), checkpointer.iteration + 1, self.collate)
         set_run_length(cfg, loader)
         scheduler = LearningRateScheduler(optimizer, cfg.SOLVER, loader.iter_per_epoch)
         checkpointer.load_scheduler(scheduler)
-        if session.world_size > 1:
+        if session.world_size > 1 or cfg.MISC.COMPILE:
             inputs, targets, indices = loader.first_batch()
             model = distribute(model, cfg, (inputs.to(device), targets.to(device), indices))
         warm_up = warmup_iterations(cfg.SOLVER.SCHEDULER, loader.iter_per_epoch)

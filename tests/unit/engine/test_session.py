@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,32 @@ def test_a_start_seeds_the_generators(tmp_path: Path) -> None:
     assert draw(5) == draw(5) != draw(6)
 
 
-def test_deterministic_algorithms_are_used_on_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("set_to", "threads"), [(None, 1), ("2", 2)])
+def test_on_request_nothing_that_changes_bits_is_left_to_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: str | None, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_to)
+    torch.set_num_threads(2)  # as torch sets it for that variable, or for a machine of two cores
     try:
         toy_session(tmp_path).start(toy_config("MISC.DETERMINISTIC", True))
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.get_num_threads() == threads
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(before)
+
+
+def test_on_request_an_operation_without_a_deterministic_algorithm_is_refused_by_name(tmp_path: Path) -> None:
+    try:
+        toy_session(tmp_path).start(toy_config("MISC.DETERMINISTIC", True))
+        with pytest.raises(RuntimeError, match="put_ does not have a deterministic implementation"):
+            torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
     finally:
         torch.use_deterministic_algorithms(False)
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from harness.toy import toy_config
+from harness.training import differences
 from torch.utils.data import get_worker_info
 
 from pet.config import Config, ConfigError
@@ -17,6 +20,7 @@ from pet.engine.loader import (
     make_train_data_loader,
     set_run_length,
 )
+from pet.engine.rng import get_rng_state, seed_everything
 
 SIZE, BATCH = 20, 6  # three whole batches and a rest of two in an epoch
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -34,7 +38,8 @@ class Augmented(torch.utils.data.Dataset[Any]):
         return self.size
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return torch.rand(()), index
+        # Augmentations of users draw from any of them.
+        return torch.rand(()) + random.random() + torch.tensor(np.random.random()), index
 
 
 def config(workers: int = 0, *overrides: Any) -> Config:
@@ -83,12 +88,12 @@ def test_an_augmentation_belongs_to_seed_epoch_and_sample() -> None:
 
 @WORKERS
 def test_loading_draws_nothing_from_the_generator_of_the_model(workers: int) -> None:
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
+    seed_everything(3, rank=0)
+    before = get_rng_state()
     loader = make_train_data_loader(config(workers), Augmented())
     loader.first_batch()
     batches(loader)
-    assert torch.equal(torch.get_rng_state(), before)
+    assert differences(before, get_rng_state()) == []
 
 
 def _mix(samples: list[Any]) -> Any:

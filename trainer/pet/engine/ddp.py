@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pet.config import Config
+from pet.engine.compiling import compile_model, first_compilation
 from pet.engine.distributed import all_gather_objects, get_world_size, peer_errors
 from pet.engine.precision import Precision
 from pet.engine.rng import get_rng_state, set_rng_state
@@ -29,27 +30,38 @@ _NO_GRADIENT = re.compile(r"did not receive grad for rank \d+: ([\d ]+)")
 
 
 def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
-    """The model in DDP, warmed up with one batch of (inputs, targets, indices) on the model's device.
+    """The model, compiled if asked for, in DDP, warmed up with one batch of (inputs, targets, indices) on its device.
 
-    In one process the model itself. Parameters, buffers, gradients and random state are as before.
+    In one process the model itself. Parameters, buffers, gradients and random state are as before. Raises ConfigError
+    where the model cannot be compiled.
     """
-    if get_world_size() == 1:
+    if get_world_size() == 1 and not cfg.MISC.COMPILE:
         return model
+    device = next(model.parameters()).device
+    precision = Precision(cfg.SOLVER.AMP, device)
     with _nothing_happened(model):
-        device = next(model.parameters()).device
-        precision = Precision(cfg.SOLVER.AMP, device)
-        find_unused = _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch, precision)
-        # Renamed in newer releases of torch.
-        parameters = inspect.signature(DistributedDataParallel.__init__).parameters
-        sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
-        with peer_errors():
-            wrapped = DistributedDataParallel(
-                model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused,
-                static_graph=cfg.SOLVER.DDP.STATIC_GRAPH, gradient_as_bucket_view=True,
-                **{sync: cfg.SOLVER.DDP.BROADCAST_BUFFERS},
-            )  # fmt: skip
+        wrapped = model
+        find_unused = get_world_size() > 1 and _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch, precision)
+        if cfg.MISC.COMPILE:
+            compile_model(model)
+        if get_world_size() > 1:
+            wrapped = _wrapped(model, cfg, find_unused)
+        with peer_errors(), first_compilation():
             _backward(wrapped, batch, precision)
     return wrapped
+
+
+def _wrapped(model: nn.Module, cfg: Config, find_unused: bool) -> DistributedDataParallel:
+    # Renamed in newer releases of torch.
+    parameters = inspect.signature(DistributedDataParallel.__init__).parameters
+    sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+    device = next(model.parameters()).device
+    with peer_errors():
+        return DistributedDataParallel(
+            model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused,
+            static_graph=cfg.SOLVER.DDP.STATIC_GRAPH, gradient_as_bucket_view=True,
+            **{sync: cfg.SOLVER.DDP.BROADCAST_BUFFERS},
+        )  # fmt: skip
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from pet.config import Config, ConfigError
 from pet.engine.distributed import get_rank, get_world_size
-from pet.engine.rng import mix
+from pet.engine.rng import borrowed_generators, mix, seed_generators
 from pet.engine.sampler import EvaluationBatches, Key, TrainBatches, epoch_length
 from pet.engine.signs import beat
 
@@ -30,10 +30,10 @@ class SizedDataset(Protocol):
 
 
 class SeededDataset(torch.utils.data.Dataset[Any]):
-    """Fetches samples by (epoch, index) with torch's generator seeded by (seed, epoch, index) for each.
+    """Fetches samples by (epoch, index) with all generators of the CPU seeded by (seed, epoch, index) for each.
 
     Augmentation is then a property of the sample, not of the worker that happens to load it. In the process of the
-    training loop the generator is put back, so loading leaves no trace in the model's random numbers.
+    training loop the generators are put back, so loading leaves no trace in the model's random numbers.
     """
 
     def __init__(self, dataset: SizedDataset, seed: int) -> None:
@@ -45,19 +45,16 @@ class SeededDataset(torch.utils.data.Dataset[Any]):
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Any]:
         """The samples of one batch."""
-        state = torch.get_rng_state()
-        try:
+        with borrowed_generators():
             return [self._sample(epoch, index) for epoch, index in keys]
-        finally:
-            torch.set_rng_state(state)
 
     def _sample(self, epoch: int, index: int) -> Any:
-        torch.default_generator.manual_seed(mix(self.seed, epoch, index))
+        seed_generators(mix(self.seed, epoch, index))
         return self.dataset[index]
 
 
 class SeededCollate:
-    """Collates a batch with the generator seeded by which samples are in it: for augmentation that mixes samples.
+    """Collates a batch with the generators seeded by which samples are in it: for augmentation that mixes samples.
 
     A sample is a tuple whose last item is its index in the data set.
     """
@@ -67,12 +64,9 @@ class SeededCollate:
         self.seed = seed
 
     def __call__(self, samples: list[Any]) -> Any:
-        state = torch.get_rng_state()
-        torch.default_generator.manual_seed(mix(self.seed, *(int(sample[-1]) for sample in samples)))
-        try:
+        with borrowed_generators():
+            seed_generators(mix(self.seed, *(int(sample[-1]) for sample in samples)))
             return self.collate(samples)
-        finally:
-            torch.set_rng_state(state)
 
 
 class EvaluationLoader(DataLoader[Any]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,27 @@ import torch
 
 def seed_everything(seed: int, rank: int) -> None:
     """Seed Python, numpy and torch, every rank differently. What must be equal on all ranks is seeded by `mix`."""
-    value = mix(seed, rank)
+    seed_generators(value := mix(seed, rank))
+    torch.manual_seed(value)  # those of the devices, too
+
+
+def seed_generators(value: int) -> None:
+    """Seed the CPU's generators: Python's, numpy's and torch's."""
     random.seed(value)
     np.random.seed(value % 2**32)
-    torch.manual_seed(value)
+    torch.default_generator.manual_seed(value)
+
+
+@contextmanager
+def borrowed_generators() -> Iterator[None]:
+    """Afterwards the CPU's generators go on as if nothing had been drawn inside."""
+    python, numpy, own = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(own)
 
 
 def mix(*parts: int) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from pet.config import Config, ConfigError, JobEnvironment
 from pet.engine.distributed import init_process_group
@@ -80,14 +81,19 @@ class Session:
         self.device = _device(cfg.MISC.DEVICE, self.local_rank)
         self.metrics.device = self.device.type
         self.metrics.precision = NAMES[compute_dtype(cfg.SOLVER.AMP)]
+        if cfg.MISC.DETERMINISTIC:
+            _compute_deterministically()
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.backends.cudnn.benchmark = cfg.MISC.CUDNN and not cfg.MISC.DETERMINISTIC
-        if cfg.MISC.DETERMINISTIC:
-            torch.use_deterministic_algorithms(True)
         init_process_group(self.device)
         seed_everything(cfg.MISC.SEED, self.rank)
         return self.device
+
+    def place(self, model: nn.Module, cfg: Config) -> None:
+        """Move the model to the device; with MISC.CHANNELS_LAST its convolutions lie as [out, height, width, in]."""
+        layout = torch.channels_last if cfg.MISC.CHANNELS_LAST else torch.preserve_format
+        model.to(self.device).to(memory_format=layout)
 
     def record_in(self, checkpointer: CheckPointer, cfg: Config, cfg_file: str) -> None:
         """The checkpoint folder is ours: take its attempt and restart, keep a copy of the configuration and the log."""
@@ -154,6 +160,17 @@ def _training_goes_on(without: str) -> Iterator[None]:
         yield
     except OSError as error:
         logger.warning("%s: %s; training goes on", without, error)
+
+
+def _compute_deterministically() -> None:
+    """The same machine gives the same bits: no algorithm that adds up in any order, and one number of threads.
+
+    An operation that torch has no such algorithm for raises RuntimeError by name.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins; without it products raise
+    torch.use_deterministic_algorithms(True)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def _device(name: str, local_rank: int) -> torch.device:

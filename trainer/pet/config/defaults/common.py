@@ -25,9 +25,11 @@ MISC: Declaration = {
     "DISPLAY_ITER": Key(20, int, "steps between two lines of the log", minimum=1),
     "SEED": Key(0, int, "of every generator, rank by rank; ours", minimum=0, maximum=2**32 - 1),
     "CONV1_RGB2BGR": Key(False, bool, "swap the input channels of pre-trained weights; ours"),
-    "COMPILE": Key(False, bool, "torch.compile; ours"),
-    "CHANNELS_LAST": Key(False, bool, "channels-last memory format; ours"),
-    "DETERMINISTIC": Key(False, bool, "deterministic algorithms, no cudnn.benchmark; ours"),
+    "COMPILE": Key(False, bool, "torch.compile, before the first step; on a CPU it needs a C++ compiler; ours"),
+    "CHANNELS_LAST": Key(False, bool, "channels-last memory format, in memory only; ours"),
+    "DETERMINISTIC": Key(
+        False, bool, "deterministic algorithms, no cudnn.benchmark, one thread unless OMP_NUM_THREADS is set; ours"
+    ),
     "PROFILE": Key("", str, "'<first step>:<steps>' to profile; ours"),
 }
 

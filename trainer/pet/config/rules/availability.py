@@ -9,7 +9,6 @@ from pet.config.known import Known
 
 # The one list of keys that exist and do nothing yet: another value than the default is refused, never ignored.
 NOT_AVAILABLE_YET = {
-    "MISC.COMPILE": "torch.compile",
     "MISC.PROFILE": "the profiler",
     "VIS.ENABLED": "drawing of results",
     "VIS.BOX.ENABLED": "drawing of boxes",

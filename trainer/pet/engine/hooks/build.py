@@ -71,6 +71,10 @@ def build_train_hooks(
     ]
     if cfg.SOLVER.EMA.ENABLED:
         hooks.append(EMA(unwrap(model), cfg.SOLVER.EMA.DECAY))
+    if cfg.MISC.COMPILE:
+        from pet.engine.hooks.compilation import Recompilations  # seconds to import: it brings torch's compiler
+
+        hooks.append(Recompilations())
     if session.rank == 0:
         writers = _writers(cfg, session, checkpointer, max_iter)
         hooks.append(PeriodicWriter(writers, max_iter, cfg.MISC.DISPLAY_ITER, session.metrics.hook_errors))

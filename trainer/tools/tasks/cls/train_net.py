@@ -53,7 +53,7 @@ def main(args: Namespace, session: Session) -> None:
     )
     session.record_in(checkpointer, cfg, args.cfg_file)
     checkpointer.load_model(model, convert_conv1=cfg.MISC.CONV1_RGB2BGR)
-    model.to(device)
+    session.place(model, cfg)
 
     # 5. Optimizer.
     optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER).build()
