@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pet.config import ConfigError
 from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested
-from pet.engine.hooks.base import POINTS, HookSet, Priority, TrainHook, run_all
+from pet.engine.hooks.base import POINTS, HookSet, LoopHook, Priority, TrainHook, run_all
 
 
 class Recorder(TrainHook):
@@ -81,10 +82,10 @@ def test_hooks_run_by_priority_and_equal_ones_in_their_order() -> None:
     assert calls == ["a", "b", "c", "d", "e"]
 
 
-def test_the_built_in_order_is_timer_average_rate_user_reducer_writer_save_evaluation() -> None:
+def test_the_built_in_order_is_that_of_the_base_hook_s_text() -> None:
     assert sorted(Priority) == [
-        Priority.TIMER, Priority.AVERAGE, Priority.LEARNING_RATE, Priority.NORMAL, Priority.REDUCER, Priority.WRITER,
-        Priority.CHECKPOINT, Priority.EVALUATION,
+        Priority.TIMER, Priority.AVERAGE, Priority.LEARNING_RATE, Priority.NORMAL, Priority.PRECISE_BN,
+        Priority.REDUCER, Priority.WRITER, Priority.CHECKPOINT, Priority.EVALUATION, Priority.PROFILER,
     ]  # fmt: skip
 
 
@@ -132,11 +133,15 @@ def test_a_saved_state_without_its_hook_is_told(caplog: pytest.LogCaptureFixture
 
 
 def test_a_method_that_looks_like_a_point_is_warned_of_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
-    class Other:
+    class Inherited(TrainHook):
+        on_gpu = True
+
         def after_iter(self) -> None: ...
+
+    class Other(Inherited):
         def before_epoch(self) -> None: ...
         def helper(self) -> None: ...
-        def after_step(self, storage: Any) -> None: ...
+        def after_step(self, storage: Any, **epochs: int) -> None: ...
 
     HookSet([Other()])
     assert [record.getMessage() for record in caplog.records] == [
@@ -170,10 +175,19 @@ def test_after_step_may_take_epochs_or_leave_them_out(epochs: dict[str, int]) ->
     assert seen == ["s", {"storage": "s", **epochs}, ("s", epoch), ("s", epoch, last)]
 
 
-def test_hooks_of_ours_see_the_trainer_and_others_need_not() -> None:
-    mine, other = TrainHook(), Counter()
-    HookSet([mine, other]).attach("the loop")  # type: ignore[arg-type]
-    assert mine.trainer == "the loop"
+def test_hooks_see_the_loop_and_cannot_change_it_but_for_those_of_the_engine_that_act_on_it() -> None:
+    loop: Any = SimpleNamespace(iteration=3, max_iter=9, model="model", optimizer="optimizer", device="cpu", save=print)
+    mine, acting, other = TrainHook(), LoopHook(), Counter()
+    HookSet([mine, acting, other]).attach(loop)
+    names = ("iteration", "max_iter", "model", "optimizer", "device")
+    assert [getattr(mine.trainer, name) for name in names] == [3, 9, "model", "optimizer", "cpu"]
+    loop.iteration = 4
+    assert mine.trainer.iteration == 4
+    for name in names:
+        with pytest.raises(AttributeError):
+            setattr(mine.trainer, name, None)
+    assert not hasattr(mine.trainer, "save")
+    assert acting.trainer is loop
     assert not hasattr(other, "trainer")
 
 
@@ -224,9 +238,15 @@ def test_every_call_is_made_and_the_first_error_is_raised_with_the_others(caplog
 
     first, cause = ValueError("first"), OSError("its cause")
     first.__cause__ = cause
+    others = [KeyError("second"), OSError("third")]
     with pytest.raises(ValueError, match="first") as caught:
-        run_all([failing(first), failing(KeyError("second")), lambda: made.append("third")])
-    assert made == ["first", "'second'", "third"]
+        run_all([failing(first), *map(failing, others), lambda: made.append("fourth")])
+    assert made == ["first", "'second'", "third", "fourth"]
+    assert caught.value is first
     assert caught.value.__cause__ is cause
-    assert caught.value.__notes__ == ["then a hook failed as well: KeyError('second')"]
+    assert caught.value.__notes__ == [f"then a hook failed as well: {error!r}" for error in others]
+    further = caught.value.further  # type: ignore[attr-defined]
+    assert isinstance(further, ExceptionGroup)
+    assert list(further.exceptions) == others
+    assert all(error.__traceback__ for error in others)
     assert "KeyError: 'second'" in caplog.text  # with its traceback

@@ -39,7 +39,7 @@ def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
         return model
     device = next(model.parameters()).device
     precision = Precision(cfg.SOLVER.AMP, device)
-    with _nothing_happened(model):
+    with nothing_happened(model):
         wrapped = model
         find_unused = get_world_size() > 1 and _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch, precision)
         if cfg.MISC.COMPILE:
@@ -112,7 +112,7 @@ def _backward(model: nn.Module, batch: Batch, precision: Precision) -> None:
 
 
 @contextmanager
-def _nothing_happened(model: nn.Module) -> Iterator[None]:
+def nothing_happened(model: nn.Module) -> Iterator[None]:
     """Afterwards buffers, gradients and random state are what they were before."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     rng = get_rng_state()

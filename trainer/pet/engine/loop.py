@@ -20,7 +20,8 @@ from pet.engine.ddp import broadcast_buffers, explain_unused, unwrap
 from pet.engine.distributed import get_world_size, is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
-from pet.engine.hooks.base import Call, HookSet, attach, run_all
+from pet.engine.hooks.base import HookSet, attach, run_all
+from pet.engine.hooks.methods import Call
 from pet.engine.loader import TrainLoader
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
 from pet.engine.rng import get_rng_state, set_rng_state
@@ -47,7 +48,8 @@ def train(
 
     `model(inputs, targets)` returns `{"losses": {name: scalar}, "metrics": {name: scalar}}`; the sum of the losses is
     what backward gets. Raises StopRequested after a stop signal, with the state saved, and PeerLost when another rank
-    is gone; whatever a step or a hook raises passes through after the hooks saw it.
+    is gone; whatever a step or a hook raises passes through after the hooks saw it, with what hooks raised afterwards
+    in the ExceptionGroup `error.further`.
     """
     TrainLoop(cfg, model, train_loader, optimizer, scheduler, checkpointer, all_hooks).run()
 
@@ -79,6 +81,7 @@ class TrainLoop:
         self.iteration = loader.start_iter - 1  # the last finished step
         self.stop = StopAgreement()
         self._update = Update(cfg, model, optimizer, self.device)
+        self.autocast = self._update.precision.autocast
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
                                      loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip

@@ -12,7 +12,8 @@ from pet.config.values import show
 
 HOOK_FIELDS: dict[str, tuple[type, ...]] = {"type": (str,), "args": (dict,), "priority": (int, str), "name": (str,)}
 # The names of pet.engine.hooks.base.Priority, as data: a job is checked without torch.
-HOOK_PRIORITIES = ("TIMER", "AVERAGE", "LEARNING_RATE", "NORMAL", "REDUCER", "WRITER", "CHECKPOINT", "EVALUATION")
+HOOK_PRIORITIES = ("TIMER", "AVERAGE", "LEARNING_RATE", "NORMAL", "PRECISE_BN", "REDUCER", "WRITER", "CHECKPOINT",
+                   "EVALUATION", "PROFILER")  # fmt: skip
 # `module:Class`, or a word: a hook may be registered by it.
 _HOOK = re.compile(r"([\w-]+(\.[\w-]+)*:)?[\w-]+")
 

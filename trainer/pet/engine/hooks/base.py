@@ -3,19 +3,18 @@
 One step, in order::
 
     before_step -> fetch -> to device -> zero_grad -> forward -> loss -> backward -> after_backward
-      -> clip -> optimizer step -> after_step: timer, EMA, learning rate, [window's end: reduce, one read, writers],
-         [save], [evaluate] -> storage.step -> stop?
+      -> clip -> optimizer step -> after_step: timer, EMA, learning rate, users' hooks, [PreciseBN],
+         [window's end: reduce, one read, writers], [save], [evaluate], [profiler] -> storage.step -> stop?
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -23,10 +22,13 @@ from torch import nn
 from pet.config.errors import ConfigError, Problem
 from pet.engine.distributed import is_peer_error
 from pet.engine.errors import NonFinite, PeerLost, StopRequested, StorageFull, says_all
+from pet.engine.hooks.methods import Call, accepting, warn_of_near_misses
+
+if TYPE_CHECKING:
+    from pet.engine.loop import TrainLoop
 
 logger = logging.getLogger(__name__)
 
-Call = Callable[..., None]
 Hook = TypeVar("Hook")
 
 # What passes through a hook without being its mistake.
@@ -34,7 +36,7 @@ _NOBODYS_MISTAKE = (NonFinite, PeerLost, StopRequested, StorageFull)
 
 
 class TrainerView(Protocol):
-    """What hooks may see of the loop."""
+    """What hooks may see of the loop, and cannot change."""
 
     @property
     def iteration(self) -> int: ...
@@ -55,10 +57,12 @@ class Priority(IntEnum):
     AVERAGE = 15  # of the weights as the step left them
     LEARNING_RATE = 20  # before anything that reads or saves the scheduler
     NORMAL = 50  # users' hooks: their scalars reach the writers of the same step
+    PRECISE_BN = 55  # before the save, which is to hold what it measures; it leaves no gradients to users' hooks
     REDUCER = 60  # the one read of the window, just before those who need it
     WRITER = 70
     CHECKPOINT = 80  # a save comes before an evaluation that may fail
     EVALUATION = 90
+    PROFILER = 100  # so that its steps are whole
 
 
 class TrainHook:
@@ -103,6 +107,39 @@ class TrainHook:
 POINTS = tuple(name for name, value in vars(TrainHook).items() if inspect.isfunction(value))
 
 
+class LoopHook(TrainHook):
+    """A hook of the engine that acts on the loop: saves, evaluates. Its `trainer` is the loop itself."""
+
+    trainer: TrainLoop
+
+
+class _View:
+    """A TrainerView of a loop."""
+
+    def __init__(self, loop: TrainerView) -> None:
+        self._loop = loop
+
+    @property
+    def iteration(self) -> int:
+        return self._loop.iteration
+
+    @property
+    def max_iter(self) -> int:
+        return self._loop.max_iter
+
+    @property
+    def model(self) -> nn.Module:
+        return self._loop.model
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self._loop.optimizer
+
+    @property
+    def device(self) -> torch.device:
+        return self._loop.device
+
+
 @dataclass(frozen=True)
 class NamedHook:
     """A hook at its place: any object with some of the points as methods."""
@@ -130,7 +167,7 @@ class HookSet:
         ]
         _require_unique_names(named)
         for entry in named:
-            _warn_of_near_misses(entry.hook)
+            warn_of_near_misses(entry.hook, POINTS)
         self.hooks = sorted(named, key=lambda entry: entry.priority)
         self.before_train = self._bind("before_train")
         self.before_step = self._bind("before_step")
@@ -142,11 +179,11 @@ class HookSet:
         self.on_exception = self._bind("on_exception")
         self.after_train = self._bind("after_train")
 
-    def attach(self, trainer: TrainerView) -> None:
+    def attach(self, loop: TrainerView) -> None:
         """Let the hooks see the loop."""
         for entry in self.hooks:
             if isinstance(entry.hook, TrainHook):
-                entry.hook.trainer = trainer
+                entry.hook.trainer = loop if isinstance(entry.hook, LoopHook) else _View(loop)
 
     def find(self, kind: type[Hook]) -> Hook | None:
         """The first hook of a class, None without one."""
@@ -172,7 +209,7 @@ class HookSet:
         for entry in self.hooks:
             method = getattr(entry.hook, point, None)
             if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
-                calls.append(self._naming(entry.name, point, _accepting(method)))
+                calls.append(self._naming(entry.name, point, accepting(method)))
         return tuple(calls)
 
     def _naming(self, name: str, point: str, method: Call) -> Call:
@@ -212,25 +249,13 @@ def run_all(calls: Sequence[Call], **keywords: Any) -> None:
 
 
 def attach(first: BaseException, further: Exception) -> None:
-    """Log an error that must not hide the first one, and note it there: a report keeps the end of a traceback."""
+    """Log an error that must not hide the first one, and keep it there: in the ExceptionGroup `first.further`, and as a
+    note, since a report keeps the end of a traceback."""
     logger.error("a further hook failed: %r", further, exc_info=None if says_all(further) else further)
+    before = getattr(first, "further", None)
+    group = ExceptionGroup("hooks that failed after it", [*(before.exceptions if before else ()), further])
+    first.further = group  # type: ignore[attr-defined]
     first.add_note(f"then a hook failed as well: {further!r}")
-
-
-def _accepting(method: Call) -> Call:
-    """The method itself, or, where it does not take every keyword of its point, one that leaves the rest out.
-
-    Users' hooks are written with and without `**kwargs`; epoch mode gives `after_step` two keywords more.
-    """
-    parameters = inspect.signature(method).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return method
-    names = frozenset(parameters)
-
-    def call(**keywords: Any) -> None:
-        method(**{name: value for name, value in keywords.items() if name in names})
-
-    return call if method.__name__ == "after_step" and not {"epoch", "max_epoch"} <= names else method
 
 
 def _require_unique_names(named: Sequence[NamedHook]) -> None:
@@ -244,16 +269,3 @@ def _require_unique_names(named: Sequence[NamedHook]) -> None:
         seen.add(entry.name)
     if problems:
         raise ConfigError(problems)
-
-
-def _warn_of_near_misses(hook: Any) -> None:
-    """A method that looks like a point but is none is never called; it may be a helper, so this is no error."""
-    for name in vars(type(hook)):
-        if name.startswith(("before_", "after_", "on_")) and name not in POINTS:
-            nearest = difflib.get_close_matches(name, POINTS, n=1, cutoff=0.0)[0]
-            logger.warning(
-                "hook %s: %s is no hook point and is never called; the nearest is %s",
-                type(hook).__name__,
-                name,
-                nearest,
-            )

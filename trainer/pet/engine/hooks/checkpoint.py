@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pet.engine.errors import NonFinite, PeerLost, StorageFull
 from pet.engine.events import EventStorage
-from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.hooks.base import LoopHook, Priority
 from pet.engine.session import Session
 from pet.engine.signals import stopping_seconds
 from pet.launch.patience import stop_seconds
@@ -20,7 +20,7 @@ from pet.runfiles.heartbeat import Section
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
 
 if TYPE_CHECKING:
-    from pet.engine.loop import TrainLoop
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def may_fail(session: Session, iteration: int) -> Iterator[None]:
         note_failure(session, iteration, error)
 
 
-class PeriodicCheckpoint(TrainHook):
+class PeriodicCheckpoint(LoopHook):
     """Saves every `period` steps (never, if it is not positive) and always after the last one.
 
     A periodic save that the disk refuses is reported and tried again at the next period, so that training outlives a
@@ -59,7 +59,6 @@ class PeriodicCheckpoint(TrainHook):
     """
 
     priority = Priority.CHECKPOINT
-    trainer: TrainLoop
 
     def __init__(self, session: Session, period: int, max_iter: int, failures: int = 0, *,
                  background: bool = False) -> None:  # fmt: skip

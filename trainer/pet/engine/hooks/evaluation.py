@@ -11,19 +11,19 @@ from pet.config import Config
 from pet.engine.ddp import broadcast_buffers, unwrap
 from pet.engine.events import EventStorage
 from pet.engine.hooks.average import EMA
-from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.hooks.base import LoopHook, Priority
 from pet.engine.hooks.checkpoint import may_fail
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
 
 if TYPE_CHECKING:
-    from pet.engine.loop import TrainLoop
+    pass
 
 logger = logging.getLogger(__name__)
 
 
-class Evaluation(TrainHook):
+class Evaluation(LoopHook):
     """Calls `evaluate(model)`, which is collective and returns numbers by name, every `period` steps and at the end.
 
     It gets the model that trains, with the averaged weights where there is an EMA, in its training mode, and sees to
@@ -33,7 +33,6 @@ class Evaluation(TrainHook):
     """
 
     priority = Priority.EVALUATION
-    trainer: TrainLoop
 
     def __init__(
         self,
