@@ -16,7 +16,14 @@ from pet.config import Config, JobEnvironment, get_base_cfg
 from pet.engine.checkpointer import CheckPointer
 from pet.engine.ddp import distribute
 from pet.engine.hooks.build import build_train_hooks
-from pet.engine.loader import Collate, SizedDataset, TrainLoader, make_train_data_loader, set_run_length
+from pet.engine.loader import (
+    Collate,
+    SizedDataset,
+    TrainLoader,
+    make_precise_bn_loader,
+    make_train_data_loader,
+    set_run_length,
+)
 from pet.engine.loop import TrainLoop
 from pet.engine.optimizer import Optimizer
 from pet.engine.scheduler import LearningRateScheduler, warmup_iterations
@@ -123,17 +130,22 @@ class Toy:
         session.place(model, cfg)
         optimizer = Optimizer(model, cfg.SOLVER.OPTIMIZER, self.fused).build()
         checkpointer.load_optimizer(optimizer)
-        loader = make_train_data_loader(cfg, self.data or ToyData(), checkpointer.iteration + 1, self.collate)
+        data = self.data or ToyData()
+        loader = make_train_data_loader(cfg, data, checkpointer.iteration + 1, self.collate)
         set_run_length(cfg, loader)
         scheduler = LearningRateScheduler(optimizer, cfg.SOLVER, loader.iter_per_epoch)
         checkpointer.load_scheduler(scheduler)
+        precise_bn_args = None
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            precise_bn_args = [make_precise_bn_loader(cfg, data, self.collate), model, device]
         if session.world_size > 1 or cfg.MISC.COMPILE:
             inputs, targets, indices = loader.first_batch()
             model = distribute(model, cfg, (inputs.to(device), targets.to(device), indices))
         warm_up = warmup_iterations(cfg.SOLVER.SCHEDULER, loader.iter_per_epoch)
         hooks = build_train_hooks(
-            cfg, optimizer, scheduler, loader.max_iter, warm_up, model=model, session=session, checkpointer=checkpointer
-        )
+            cfg, optimizer, scheduler, loader.max_iter, warm_up, model=model, session=session,
+            checkpointer=checkpointer, precise_bn_args=precise_bn_args,
+        )  # fmt: skip
         hooks = [*hooks, *self.hooks, *self.last_hooks(session, loader)]
         return TrainLoop(cfg, model, loader, optimizer, scheduler, checkpointer, hooks)
 

@@ -43,6 +43,10 @@ def test_the_defaults_break_no_rule(script: str) -> None:
         ),
         (["SOLVER.SCHEDULER.STEPS", "[3, 2]"], "SOLVER.SCHEDULER.STEPS", "(3, 2) must rise"),
         (["SOLVER.SCHEDULER.STEPS", "[2, 2]"], "SOLVER.SCHEDULER.STEPS", "must rise"),
+        (["MISC.PROFILE", "10"], "MISC.PROFILE", "'10' is not <first step>:<steps>, for example 100:5"),
+        (["MISC.PROFILE", "0:5"], "MISC.PROFILE", "is not <first step>:<steps>"),
+        (["MISC.PROFILE", "5:0"], "MISC.PROFILE", "is not <first step>:<steps>"),
+        (["MISC.PROFILE", "5:1:"], "MISC.PROFILE", "with ranks 100:5:0,3"),
         (["SOLVER.SNAPSHOT_KEEP", "1"], "SOLVER.SNAPSHOT_KEEP", "give at least 2, or 0 to keep all"),
         (["SOLVER.OPTIMIZER.NESTEROV", "true", "SOLVER.OPTIMIZER.TYPE", "ADAMW"], "SOLVER.OPTIMIZER.NESTEROV", "ADAMW"),
         (
@@ -176,6 +180,21 @@ EARLY = [f"{SCHEDULER}.STEPS", "[1]"]  # a milestone that any run comes to
             "NoEffect",
             f"{SCHEDULER}.GAMMA",
             "here is POLY",
+        ),
+        (
+            [
+                "MISC.PROFILE",
+                "'101:5'",
+                f"{SCHEDULER}.TOTAL_ITERS",
+                "100",
+                f"{SCHEDULER}.STEPS",
+                "[50]",
+                f"{SCHEDULER}.WARM_UP_ITERS",
+                "10",
+            ],
+            "NoEffect",
+            "MISC.PROFILE",
+            "101:5 begins behind the last step, TOTAL_ITERS 100",
         ),
         ([f"{SCHEDULER}.LR_POW", "0.5"], "NoEffect", f"{SCHEDULER}.LR_POW", "it belongs to POLICY POLY"),
         (

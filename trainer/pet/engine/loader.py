@@ -20,6 +20,7 @@ from pet.engine.sampler import EvaluationBatches, Key, TrainBatches, epoch_lengt
 from pet.engine.signs import beat
 
 Collate = Callable[[list[Any]], Any]
+_PRECISE_BN = 1  # tells its seed from that of training
 
 
 class SizedDataset(Protocol):
@@ -156,6 +157,15 @@ def make_train_data_loader(
     MISC.SEED unless a checkpoint brings another.
     """
     return TrainLoader(cfg, dataset, start_iter, collate, cfg.MISC.SEED if seed is None else seed)
+
+
+def make_precise_bn_loader(cfg: Config, dataset: SizedDataset, collate: Collate | None = None) -> TrainLoader:
+    """TEST.PRECISE_BN.NUM_ITER training batches, the same ones each time, in another order than training has."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.SCHEDULER.TOTAL_EPOCHS, cfg.SOLVER.SCHEDULER.TOTAL_ITERS = None, cfg.TEST.PRECISE_BN.NUM_ITER
+    cfg.SOLVER.ACCUMULATE_STEPS = 1
+    return TrainLoader(cfg, dataset, 1, collate, mix(cfg.MISC.SEED, _PRECISE_BN))
 
 
 def make_test_data_loader(cfg: Config, dataset: SizedDataset, collate: Collate | None = None) -> DataLoader[Any]:

@@ -30,7 +30,7 @@ MISC: Declaration = {
     "DETERMINISTIC": Key(
         False, bool, "deterministic algorithms, no cudnn.benchmark, one thread unless OMP_NUM_THREADS is set; ours"
     ),
-    "PROFILE": Key("", str, "'<first step>:<steps>' to profile; ours"),
+    "PROFILE": Key("", str, "'<first step>:<steps>' to profile on rank 0; ':<rank>,<rank>' behind it: on these; ours"),
 }
 
 ANALYSER: Declaration = {
@@ -123,7 +123,7 @@ TRAIN: Declaration = {
         "the user's hooks: {type: 'module:Class' or a registered name, args, priority, name}; ours",
     ),
     "SAVE_AS_JSON": Key(True, bool, "append each log window to metrics.json; ours"),
-    "USE_TENSORBOARD": Key(False, bool, "write TensorBoard files"),
+    "USE_TENSORBOARD": Key(False, bool, "write for TensorBoard, whose package must be installed"),
 }
 
 TEST: Declaration = {
@@ -138,8 +138,8 @@ TEST: Declaration = {
         "CROP_SCALES": Key((224, 224), tuple[int, int], "(height, width) in pixels; ours", minimum=1, maximum=PIXELS)
     },
     "PRECISE_BN": {
-        "ENABLED": Key(False, bool, "replace running batch-norm statistics by exact ones"),
-        "PERIOD": Key(0, int, "steps between two times; 0: only at the end", minimum=0),
+        "ENABLED": Key(False, bool, "measure batch-norm statistics instead of averaging them along the way"),
+        "PERIOD": Key(0, int, "steps between two times; 0: only after the last step", minimum=0),
         "NUM_ITER": Key(200, int, "batches that the statistics are taken from", minimum=1),
     },
     "FREQUENCY_EPOCHS": Key(-1, int, "epochs between two evaluations; <= 0: only at the end"),

@@ -9,7 +9,6 @@ from pet.config.known import Known
 
 # The one list of keys that exist and do nothing yet: another value than the default is refused, never ignored.
 NOT_AVAILABLE_YET = {
-    "MISC.PROFILE": "the profiler",
     "VIS.ENABLED": "drawing of results",
     "VIS.BOX.ENABLED": "drawing of boxes",
     "VIS.CLASS.ENABLED": "drawing of classes",
@@ -19,9 +18,7 @@ NOT_AVAILABLE_YET = {
     "VIS.PARSING.ENABLED": "drawing of human parts",
     "VIS.SEMSEG.ENABLED": "drawing of semantic segments",
     "TRAIN.RESIZE.SCALE_FACTOR": "resizing by a random factor",
-    "TRAIN.USE_TENSORBOARD": "the TensorBoard writer",
     "TEST.WEIGHTS": "evaluation of given weights without training",
-    "TEST.PRECISE_BN.ENABLED": "precise batch-norm statistics",
     "MODEL.AUXDET.STEP1_ENABLED": "the warm-up of an auxiliary head",
     "MODEL.AUXDET.DISTANCE_LOSS_WARMUP_ITERS": "the warm-up of an auxiliary head",
 }

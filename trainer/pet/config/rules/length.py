@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from pet.config.errors import JobWarning, Problem
 from pet.config.known import Known
+from pet.config.profile import ProfileWindow
 
 
 def first_step(cfg: Known) -> Iterator[Problem]:
@@ -52,6 +54,24 @@ def kept(cfg: Known) -> Iterator[Problem]:
     """One checkpoint alone is no safety."""
     if cfg.SOLVER.SNAPSHOT_KEEP == 1:
         yield Problem("SOLVER.SNAPSHOT_KEEP", "1 leaves nothing to fall back to; give at least 2, or 0 to keep all")
+
+
+def profile(cfg: Known) -> Iterator[Problem]:
+    """A window of steps."""
+    try:
+        ProfileWindow.parse(cfg.MISC.PROFILE)
+    except ValueError as error:
+        yield Problem("MISC.PROFILE", str(error))
+
+
+def late_profile(cfg: Known) -> Iterator[JobWarning]:
+    """A window behind the end is never reached; how many steps an epoch has, only the data set tells."""
+    with suppress(ValueError):
+        window = ProfileWindow.parse(cfg.MISC.PROFILE)
+        total, unit = _length(cfg)
+        if window and unit == "ITERS" and window.first > total:
+            message = f"{cfg.MISC.PROFILE} begins behind the last step, TOTAL_ITERS {total}; give an earlier one"
+            yield JobWarning("NoEffect", "MISC.PROFILE", message)
 
 
 def long_warm_up(cfg: Known) -> Iterator[JobWarning]:
@@ -118,5 +138,5 @@ def _idle(cfg: Known, name: str, why: str) -> Iterator[JobWarning]:
         yield JobWarning("NoEffect", name, f"{value} has no effect: {why}; leave it out")
 
 
-RULES = (first_step, one_frequency, epochs_of_steps, milestones, kept)
-WARNINGS = (long_warm_up, never_decays, idle_length, idle_policy)
+RULES = (first_step, one_frequency, epochs_of_steps, milestones, profile, kept)
+WARNINGS = (late_profile, long_warm_up, never_decays, idle_length, idle_policy)

@@ -6,29 +6,34 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from pet.config import Config, ConfigError, Problem
+from pet.config.profile import ProfileWindow
 from pet.engine.checkpointer import CheckPointer
 from pet.engine.ddp import unwrap
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import Priority
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint
+from pet.engine.hooks.precise_bn import PreciseBN, batch_norms
+from pet.engine.hooks.profiling import Profiler
 from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
 from pet.engine.hooks.schedule import LRScheduler
 from pet.engine.hooks.timing import GarbageCollection, IterationTimer
 from pet.engine.hooks.waits import WaitLimit
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session
+from pet.engine.tensorboard import TensorboardXWriter, require_tensorboard
 from pet.engine.writers import CommonMetricPrinter, EventWriter, JSONWriter, RunFileWriter
 
 logger = logging.getLogger(__name__)
 
 HOOKS: dict[str, type] = {}
+Writer = TypeVar("Writer", bound=EventWriter)
 
 
 def register(name: str) -> Callable[[type], type]:
@@ -52,8 +57,14 @@ def build_train_hooks(
     session: Session,
     checkpointer: CheckPointer,
     ignore_warmup_time: bool = False,
+    precise_bn_args: Sequence[Any] | None = None,
 ) -> list[Any]:
-    """Pet's hooks, ours, then the user's. Their order in a step is that of their priorities."""
+    """Pet's hooks, ours, then the user's. Their order in a step is that of their priorities.
+
+    `precise_bn_args` is what PreciseBN takes, None without it. Raises ConfigError for what cannot be built.
+    """
+    if cfg.TRAIN.USE_TENSORBOARD:
+        require_tensorboard()
     start_iter = checkpointer.iteration + 1
     hooks: list[Any] = [
         IterationTimer(max_iter, start_iter, warmup_iter, ignore_warmup_time),
@@ -71,6 +82,12 @@ def build_train_hooks(
     ]
     if cfg.SOLVER.EMA.ENABLED:
         hooks.append(EMA(unwrap(model), cfg.SOLVER.EMA.DECAY))
+    if precise_bn_args is not None and batch_norms(unwrap(model)):
+        measure = cfg.TEST.PRECISE_BN
+        hooks.append(PreciseBN(precise_bn_args, measure.PERIOD, measure.NUM_ITER, max_iter))
+    window = ProfileWindow.parse(cfg.MISC.PROFILE)
+    if window is not None and session.rank in window.ranks:
+        hooks.append(Profiler(window, session.rank, checkpointer.directory or session.run_dir.path))
     if cfg.MISC.COMPILE:
         from pet.engine.hooks.compilation import Recompilations  # seconds to import: it brings torch's compiler
 
@@ -141,18 +158,24 @@ def _writers(cfg: Config, session: Session, checkpointer: CheckPointer, max_iter
     metrics.max_iterations, metrics.iteration = max_iter, checkpointer.iteration
     metrics.checkpoint_interval_iterations = cfg.SOLVER.SNAPSHOT_ITER if cfg.SOLVER.SNAPSHOT_ITER > 0 else None
     session.publish()  # what this start goes on from is not to wait for the first window
-    records = _json_writer(session, checkpointer) if cfg.TRAIN.SAVE_AS_JSON and checkpointer.directory else None
+    records, board = None, None
+    if cfg.TRAIN.SAVE_AS_JSON and checkpointer.directory:
+        records = _in_folder(JSONWriter, "metrics.json", session, checkpointer)
+    if cfg.TRAIN.USE_TENSORBOARD and checkpointer.directory:
+        board = _in_folder(TensorboardXWriter, "tensorboard_log", session, checkpointer)
     return [
         CommonMetricPrinter(metrics.cfg, max_iter),
         *([records] if records else []),
+        *([board] if board else []),
         RunFileWriter(session, max_iter, redo_until=records.redo_until if records else 0),
     ]
 
 
-def _json_writer(session: Session, checkpointer: CheckPointer) -> JSONWriter | None:
-    path = os.path.join(checkpointer.directory, "metrics.json")
+def _in_folder(kind: Callable[..., Writer], name: str, session: Session, checkpointer: CheckPointer) -> Writer | None:
+    """A writer of this start into the checkpoint folder; training can do without it."""
+    path = os.path.join(checkpointer.directory, name)
     try:
-        return JSONWriter(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
+        return kind(path, uid=checkpointer.uid, attempt=session.attempt, resumed_from=checkpointer.iteration)
     except OSError as error:
         logger.warning("the numbers are not kept in a file: %s; training goes on", error)
         return None

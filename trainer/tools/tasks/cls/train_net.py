@@ -15,7 +15,7 @@ from pet.engine.ddp import distribute
 from pet.engine.entry import run
 from pet.engine.hooks.build import build_train_hooks
 from pet.engine.hooks.evaluation import Evaluation
-from pet.engine.loader import make_test_data_loader, make_train_data_loader, set_run_length
+from pet.engine.loader import make_precise_bn_loader, make_test_data_loader, make_train_data_loader, set_run_length
 from pet.engine.loop import train
 from pet.engine.optimizer import Optimizer
 from pet.engine.scheduler import LearningRateScheduler, warmup_iterations
@@ -62,9 +62,8 @@ def main(args: Namespace, session: Session) -> None:
         logger.info("The mismatch keys: %s", checkpointer.mismatch_keys)
 
     # 6. Data, that of the evaluation as well: what it lacks is to be known now, not hours later.
-    loader = make_train_data_loader(
-        cfg, build_dataset(cfg, is_train=True), start_iter=checkpointer.iteration + 1, collate=make_collate(cfg)
-    )
+    dataset, mixing = build_dataset(cfg, is_train=True), make_collate(cfg)
+    loader = make_train_data_loader(cfg, dataset, start_iter=checkpointer.iteration + 1, collate=mixing)
     set_run_length(cfg, loader)
     test_loader = None
     if cfg.EVAL.ENABLED and cfg.TEST.DATASETS:
@@ -73,6 +72,10 @@ def main(args: Namespace, session: Session) -> None:
     # 7. Learning rate.
     scheduler = LearningRateScheduler(optimizer, cfg.SOLVER, iter_per_epoch=loader.iter_per_epoch)
     checkpointer.load_scheduler(scheduler)
+
+    precise_bn_args = None
+    if cfg.TEST.PRECISE_BN.ENABLED:
+        precise_bn_args = [make_precise_bn_loader(cfg, dataset, mixing), model, device]
 
     # 8. Data-parallel ranks.
     inputs, targets, indices = loader.first_batch()
@@ -88,6 +91,7 @@ def main(args: Namespace, session: Session) -> None:
         model=model,
         session=session,
         checkpointer=checkpointer,
+        precise_bn_args=precise_bn_args,
     )
     if test_loader is not None:
         hooks.append(
