@@ -68,18 +68,16 @@ class NonFiniteLoss(NonFinite):
         self.term = term
 
 
-class GradientOverflow(NonFiniteLoss):
+class GradientOverflow(NonFinite):
     """float16 gradients overflowed in so many steps in a row that a lower scale of the loss does not help."""
 
     def __init__(self, iteration: int, steps: int) -> None:
         """`iteration` is the first of these steps: no weight has changed since."""
-        ArithmeticError.__init__(
-            self,
+        super().__init__(
             f"gradients overflowed in {steps} steps in a row, from iteration {iteration} on, although the loss was "
-            "scaled down each time: set SOLVER.AMP.DTYPE bfloat16, or lower SOLVER.OPTIMIZER.BASE_LR",
+            "scaled down each time: set SOLVER.AMP.DTYPE bfloat16, or lower SOLVER.OPTIMIZER.BASE_LR"
         )
         self.iteration = iteration
-        self.term = "gradients"
 
 
 EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
