@@ -13,7 +13,7 @@ from pet.config.job import JobSpec, PetTrainingJob
 from pet_operator.domain import names
 from pet_operator.domain.constants import CONTAINER
 from pet_operator.domain.environment import CHECKPOINTS, DATA
-from pet_operator.domain.quantity import shared_memory_size
+from pet_operator.domain.quantity import memory_request, shared_memory_size
 from pet_operator.domain.template import mounts, overlay, trainer_of
 from pet_operator.domain.volumes import checkpoint_claim
 
@@ -93,8 +93,8 @@ def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: i
         "ports": [{"name": "metrics", "containerPort": spec.metrics.port}],
         "volumeMounts": mounted,
     }
-    if spec.gpus_per_node:
-        container["resources"] = {"limits": {spec.gpu_resource: str(spec.gpus_per_node)}}
+    if resources := _resources(spec):
+        container["resources"] = resources
     return {
         "hostname": names.host(job.name, node_index),
         "subdomain": names.service(job.name),
@@ -104,6 +104,22 @@ def _ours(job: PetTrainingJob, image: str, environment: list[Any], node_index: i
         "volumes": volumes,
         "containers": [container],
     }
+
+
+def _resources(spec: JobSpec) -> dict[str, Any]:
+    """What is asked for beside the user's own words, or instead of them."""
+    trainer = trainer_of(spec.template)
+    memory = memory_request(trainer, spec.shared_memory.size) if _shared_memory(spec) else None
+    limits = {"limits": {spec.gpu_resource: str(spec.gpus_per_node)}} if spec.gpus_per_node else {}
+    return {**limits, **({"requests": {"memory": memory}} if memory else {})}
+
+
+def _shared_memory(spec: JobSpec) -> str:
+    """The size of /dev/shm, empty where it is left alone."""
+    trainer = trainer_of(spec.template)
+    if spec.shared_memory.disabled or mounts(trainer, "/dev/shm"):
+        return ""
+    return spec.shared_memory.size or shared_memory_size(trainer)
 
 
 def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
@@ -127,7 +143,6 @@ def _volumes(job: PetTrainingJob) -> tuple[list[Any], list[Any]]:
         claim_source = {"claimName": spec.data.claim_name, "readOnly": spec.data.read_only}
         folder = {"subPath": spec.data.path} if spec.data.path else {}
         add("pet-data", {"persistentVolumeClaim": claim_source}, DATA, readOnly=spec.data.read_only, **folder)
-    if not spec.shared_memory.disabled and not mounts(trainer_of(spec.template), "/dev/shm"):
-        size = spec.shared_memory.size or shared_memory_size(trainer_of(spec.template))
+    if size := _shared_memory(spec):
         add("pet-shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")
     return volumes, mounted

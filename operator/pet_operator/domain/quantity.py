@@ -21,9 +21,25 @@ def shared_memory_size(container: Mapping[str, Any]) -> str:
 
     It counts against that limit; 64 MiB, the default without a volume, breaks NCCL and the workers of data loaders.
     """
-    limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-    size = read_bytes(str(limit)) if limit is not None else None
-    return "64Gi" if size is None else str(min(size // 4, _LARGEST))
+    limit = _memory(container, "limits")
+    return "64Gi" if limit is None else str(min(limit // 4, _LARGEST))
+
+
+def memory_request(container: Mapping[str, Any], size: str) -> str | None:
+    """What a container asks for together with its /dev/shm of this size, which would be in no request otherwise; at most
+    its limit. None where that is nothing to compute with: without a request of its own what it gets is its limit, or
+    chance; and the size that is taken without a limit says nothing of what will be used.
+    """
+    own, limit = _memory(container, "requests"), _memory(container, "limits")
+    shared = read_bytes(size or shared_memory_size(container)) if size or limit is not None else None
+    if own is None or shared is None:
+        return None
+    return str(own + shared if limit is None else max(own, min(own + shared, limit)))
+
+
+def _memory(container: Mapping[str, Any], kind: str) -> int | None:
+    memory = ((container.get("resources") or {}).get(kind) or {}).get("memory")
+    return read_bytes(str(memory)) if memory is not None else None
 
 
 def read_bytes(text: str) -> int | None:

@@ -14,6 +14,7 @@ from pet_operator.domain import manifests
 from pet_operator.domain.quantity import read_bytes, shared_memory_size
 from pet_operator.domain.template import overlay
 
+GI = 1024**3
 SHM_DEFAULT = {"name": "pet-shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}}
 
 
@@ -170,6 +171,34 @@ def test_quantities_of_bytes(text: str, size: int) -> None:
 @pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "-1", "1GiB", "NaN", "0x10", "1e999"])
 def test_what_is_no_quantity_is_left_to_the_api_server(text: str) -> None:
     assert read_bytes(text) is None
+
+
+@pytest.mark.parametrize(
+    ("resources", "size", "request_"),
+    [
+        ({"requests": {"memory": "8Gi"}, "limits": {"memory": "16Gi"}}, "", 12 * GI),
+        ({"requests": {"memory": "15Gi"}, "limits": {"memory": "16Gi"}}, "", 16 * GI),
+        ({"requests": {"memory": "8Gi"}, "limits": {"memory": "16Gi"}}, "2Gi", 10 * GI),
+        ({"requests": {"memory": "8Gi"}}, "2Gi", 10 * GI),
+        ({"requests": {"memory": "8Gi"}}, "", None),
+        ({"limits": {"memory": "16Gi"}}, "2Gi", None),
+        ({"requests": {"cpu": 1}}, "2Gi", None),
+        ({"requests": {"memory": "junk"}, "limits": {"memory": "16Gi"}}, "", None),
+        (
+            {"requests": {"memory": "3Gi"}, "limits": {"memory": "2Gi"}},
+            "1Gi",
+            3 * GI,
+        ),  # the API server says what is wrong
+    ],
+)
+def test_shared_memory_is_asked_for_with_the_memory_of_the_container(
+    resources: dict[str, Any], size: str, request_: int | None
+) -> None:
+    own = resources.get("requests", {}).get("memory")
+    for shared, expected in (({"size": size} if size else {}, request_), ({"disabled": True}, None)):
+        spec = spec_of(**with_trainer(resources=resources), sharedMemory=shared)
+        asked = spec["containers"][0]["resources"].get("requests", {}).get("memory")
+        assert asked == (own if expected is None else str(expected))
 
 
 def test_shared_memory_is_as_the_user_wishes() -> None:
