@@ -176,7 +176,9 @@ class Operator:
 
     def _seen(self, plural: str, manifest: Manifest) -> None:
         """An object as the API server answered our own write of it."""
-        stores: dict[str, Store[Any]] = {POD.plural: self._cache.pods, SERVICE.plural: self._cache.services}
+        cache = self._cache
+        kinds = {POD: cache.pods, SERVICE: cache.services, CLAIM: cache.claims}
+        stores: dict[str, Store[Any]] = {kind.plural: store for kind, store in kinds.items()}
         if (store := stores.get(plural)) is not None:
             store.put(manifest)
 

@@ -102,5 +102,5 @@ class MemoryOperator:
         return {JOB: cache.jobs, POD: cache.pods, SERVICE: cache.services, CLAIM: cache.claims, NODE: cache.nodes}
 
     def _seen(self, plural: str, manifest: Manifest) -> None:
-        kind = {POD.plural: POD, SERVICE.plural: SERVICE}[plural]
+        kind = {POD.plural: POD, SERVICE.plural: SERVICE, CLAIM.plural: CLAIM}[plural]
         self.news("MODIFIED", kind, dict(manifest))

@@ -14,7 +14,7 @@ from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
 from pet_operator.domain.ends import SUSPEND, describe, reason_of
 from pet_operator.domain.numbers import ended, staled
-from pet_operator.domain.policy import avoid, backoff, budget, clean, predecessor, requests, restart, takeover
+from pet_operator.domain.policy import avoid, backoff, budget, clean, predecessor, requests, restart, takeover, volumes
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
@@ -26,6 +26,7 @@ from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.policy.timers import next_timer
 from pet_operator.domain.policy.ttl import expired
 from pet_operator.domain.status import FAILED, PENDING, RESTARTING, STARTING, SUSPENDED, JobStatus, Nodes
+from pet_operator.domain.volumes import checkpoint_claim
 
 # In these phases pods of the attempt may still have to be made; after them one that is absent is lost.
 _MAKING = ("", PENDING, RESTARTING)
@@ -59,7 +60,7 @@ def decide(observed: Observed, now: datetime) -> Decision:
         return _make(observed, now)
     # 9. It goes on.
     status, wait = throttled(observed.status, advance(observed, now), now)
-    return _decision(observed, status, now, clean.outdated(observed) + _service(observed), wait)
+    return _decision(observed, status, now, clean.outdated(observed) + _lacking(observed), wait)
 
 
 def _begin(observed: Observed, now: datetime) -> Decision:
@@ -126,7 +127,9 @@ def _make(observed: Observed, now: datetime) -> Decision:
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
-        return _decision(observed, advance(observed, now), now, _service(observed))
+        return _decision(observed, advance(observed, now), now, _lacking(observed))
+    if going := volumes.going(observed):
+        return _decision(observed, replace(status, reason=volumes.TERMINATING, message=going), now)
     if observed.refused is not None:
         status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
     script, attempt = observed.validation.script, status.attempt
@@ -137,6 +140,13 @@ def _make(observed: Observed, now: datetime) -> Decision:
         for index in missing
     )
     return _decision(observed, status, now, (*_service(observed), *manifests.shared(job, script), *pods))
+
+
+def _lacking(observed: Observed) -> tuple[Action, ...]:
+    """What pods that are made need all the time, and somebody has deleted."""
+    job = observed.job
+    claim = manifests.claim(job, observed.validation.script) if checkpoint_claim(job) not in observed.claims else ()
+    return (*_service(observed), *claim)
 
 
 def _service(observed: Observed) -> tuple[Action, ...]:

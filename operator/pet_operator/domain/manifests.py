@@ -33,12 +33,14 @@ CONTROLLER = f"{GROUP}/{MANAGED_BY}"
 
 def shared(job: PetTrainingJob, script: str) -> tuple[Create, ...]:
     """What all attempts share, but for the Service: the configuration, and a claim if the job asks for a size."""
-    objects = []
-    if job.spec.config is not None:
-        objects.append(_config_map(job, job.spec.config, script))
-    if job.spec.checkpoint.volume is not None and job.spec.checkpoint.volume.size:
-        objects.append(_claim(job, script))
-    return tuple(objects)
+    config = (_config_map(job, job.spec.config, script),) if job.spec.config is not None else ()
+    return (*config, *claim(job, script))
+
+
+def claim(job: PetTrainingJob, script: str) -> tuple[Create, ...]:
+    """The claim for the checkpoints, of a job that asks for a size."""
+    volume = job.spec.checkpoint.volume
+    return (_claim(job, script),) if volume is not None and volume.size else ()
 
 
 def service(job: PetTrainingJob, script: str) -> Create:

@@ -74,7 +74,7 @@ class Executor:
             if made is not None and not _is_ours(made, owner, owner_uid):
                 words = f"{what} exists and belongs to somebody else; delete it or rename the job"
                 raise Refused(Refusal(_TAKEN[action.kind], words)) from error
-        if made is not None and action.kind in (POD, SERVICE):
+        if made is not None and action.kind in (POD, SERVICE, CLAIM):
             self._seen(action.kind.plural, made)
 
     async def _delete(self, action: Delete, owner: Key) -> None:

@@ -99,6 +99,20 @@ def test_a_folder_is_taken_over_once_its_job_is_gone_and_not_before(played: Jobs
     assert taken_over(played, "second") == [uid]
 
 
+def test_a_claim_that_was_made_for_the_job_and_is_deleted_before_its_pods_have_nodes_is_made_again(
+    played: Jobs,
+) -> None:
+    """No pod that waits for a node keeps a claim from going, and none would ever get one."""
+    nowhere = {"spec": {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}}
+    played.apply(job(checkpoint={"volume": {"size": "1Gi"}}, template=nowhere))
+    played.wait("job", "unschedulable", lambda status: status.get("reason") == "Unschedulable")
+    name = "job-checkpoints"
+    first = played.namespace.wait_for("persistentvolumeclaims", name, "there", bool)["metadata"]["uid"]
+    played.namespace.delete("persistentvolumeclaims", name)
+    played.namespace.wait_for("persistentvolumeclaims", name, "another", lambda each: each["metadata"]["uid"] != first)
+    assert played.status("job")["attempt"] == 1
+
+
 def test_whether_checkpoints_are_safe_is_said(played: Jobs) -> None:
     played.apply(job("kept", checkpoint={"volume": {"size": "1Gi"}}), job("lost"))
     played.reaches("kept", "Running")

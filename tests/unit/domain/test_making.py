@@ -12,6 +12,8 @@ from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Action, Create, Refusal
 from pet_operator.domain.status import AttemptRecord, CheckpointStatus
 
+CLAIM, GOING = (claims("job-checkpoints", made_for="job", terminating=terminating) for terminating in (False, True))
+WAITED_FOR = "is being deleted, and is waited for"
 EVERYTHING = {"nodes": 2, "config": "MISC: {}", "checkpoint": {"volume": {"size": "1Gi"}}}
 
 
@@ -52,7 +54,7 @@ def test_only_what_is_missing_is_made(present: tuple[int, ...], missing: list[st
 
 
 def test_once_all_pods_are_there_nothing_more_is_made() -> None:
-    decision = decide(begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE), NOON)
+    decision = decide(begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE, claims=CLAIM), NOON)
     waiting = "waiting for the first step of 2 ranks"
     assert decision.actions == ()
     assert stands(decision.status) == (
@@ -60,6 +62,35 @@ def test_once_all_pods_are_there_nothing_more_is_made() -> None:
         "AwaitingFirstStep",
         f"{waiting}; the container of job-1-0 does not run yet",
     )
+
+
+def test_a_claim_of_ours_that_somebody_deletes_is_waited_for_and_made_again() -> None:
+    """A pod would not start with it, nor be told of a new one."""
+    going = replace(begun(spec=EVERYTHING, service=SERVICE, claims=CLAIM), claims=GOING)
+    decision = decide(going, NOON)
+    words = f"the PersistentVolumeClaim job-checkpoints {WAITED_FOR}; it is made again once it is gone"
+    assert (decision.actions, stands(decision.status)) == ((), ("Pending", "ClaimTerminating", words))
+    again = decide(seen(going, decision, claims={}), NOON)
+    assert "PersistentVolumeClaim job-checkpoints" in made(again.actions)
+    assert "Pod job-1-0" in made(again.actions)
+
+
+def test_one_that_is_deleted_under_pods_that_wait_is_said_with_what_to_do_and_made_again() -> None:
+    view = begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE, claims=CLAIM)
+    view = seen(view, decide(view, NOON), claims=GOING)
+    decision = decide(view, NOON)
+    assert stands(decision.status)[:2] == ("Starting", "ClaimTerminating")
+    words = f"job-1-0 cannot start: the PersistentVolumeClaim job-checkpoints {WAITED_FOR}"
+    assert decision.status.message.startswith(words)
+    assert "annotate the job with pet.dev/restart-requested" in decision.status.message
+    assert made(decide(seen(view, decision, claims={}), NOON).actions) == ["PersistentVolumeClaim job-checkpoints"]
+
+
+def test_a_user_s_claim_that_goes_is_waited_for_before_the_next_pods() -> None:
+    view = begun(spec={"checkpoint": {"volume": {"claimName": "mine"}}}, claims=claims("mine"))
+    decision = decide(replace(view, claims=claims("mine", terminating=True)), NOON)
+    assert (decision.actions, decision.status.reason) == ((), "ClaimTerminating")
+    assert decision.status.message.endswith("; make it again")
 
 
 def test_a_service_that_is_gone_is_made_again() -> None:

@@ -65,7 +65,8 @@ async def test_shared_objects_are_made_in_order_and_pods_after_them() -> None:
 async def test_what_was_made_is_known_before_a_watch_tells_of_it() -> None:
     bench = Bench()
     await bench.do(*CREATES)
-    assert bench.seen == [("services", "job"), *(("pods", f"job-1-{index}") for index in range(3))]
+    shared = [("services", "job"), ("persistentvolumeclaims", "job-checkpoints")]
+    assert bench.seen == [*shared, *(("pods", f"job-1-{index}") for index in range(3))]
 
 
 @pytest.mark.parametrize("error", [ApiError(403, "Forbidden", "no"), ApiError(500, "", "no"), ConnectionError("away")])
@@ -135,7 +136,7 @@ async def test_what_is_there_already_and_ours_is_what_we_want() -> None:
     for create in CREATES:
         bench.api.put(create.kind, create.manifest)
     assert await bench.do(*CREATES) == []
-    assert len(bench.seen) == 4
+    assert len(bench.seen) == 5
 
 
 @pytest.mark.parametrize("create", [CREATES[0], CREATES[1], CREATES[-1]], ids=["Service", "ConfigMap", "Pod"])

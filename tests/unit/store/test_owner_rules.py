@@ -42,7 +42,6 @@ def test_the_deleted_predecessor_of_the_same_name_is_taken_over() -> None:
 @pytest.mark.parametrize("other", [
     replace(JOB, uid="uid-2", name="another"),
     replace(JOB, uid="uid-2", namespace="elsewhere"),
-    replace(JOB, uid="uid-2", cluster="c2"),
 ])  # fmt: skip
 def test_another_job_is_refused_with_the_owner_and_the_remedies(other: Identity) -> None:
     with pytest.raises(ForeignOwner) as refused:
@@ -58,6 +57,13 @@ def test_a_folder_whose_owner_is_named_for_take_over_is_taken_over() -> None:
     assert succeed(other, FOUND) == Owner("c1", "ns", "another", "uid-2", 1, 0)
     with pytest.raises(ForeignOwner):
         succeed(replace(other, takeover_uid="uid-9"), FOUND)
+
+
+def test_a_job_of_another_cluster_may_live_whoever_is_named_for_take_over() -> None:
+    elsewhere = replace(JOB, uid="uid-2", cluster="c2", takeover_uid="uid-1")
+    with pytest.raises(ForeignOwner, match="nobody in this cluster sees whether it has ended") as refused:
+        succeed(elsewhere, FOUND)
+    assert "pet.dev/take-over" not in str(refused.value)
 
 
 def test_by_hand_the_uid_is_kept_in_the_folder_and_the_attempt_is_the_next() -> None:

@@ -153,7 +153,7 @@ def _record(identity: Identity, uid: str, attempt: int, restart: int = 0, legacy
 
 def _may_take_over(identity: Identity, found: Owner) -> bool:
     if identity.takeover_uid and found.uid == identity.takeover_uid:
-        return True
+        return identity.local or identity.cluster == found.cluster  # in another one nobody here sees whether it is gone
     if identity.local or found.local:
         return identity.local and found.local
     # The deleted predecessor of this job: deleting and applying the same file again resumes.
@@ -168,9 +168,12 @@ def _refusal(identity: Identity, found: Owner) -> Problem:
             "PETJOB_RESUME to the folder's path to begin with its newest model, or set "
             f"PETJOB_TAKEOVER_UID={found.uid} to go on as that job",
         )
+    if found.local or identity.cluster != found.cluster:
+        take_over = "; it cannot be taken over, since nobody in this cluster sees whether it has ended"
+    else:
+        take_over = f", or, if that job is gone, set the annotation pet.dev/take-over: {found.uid}"
     return Problem(
         identity.folder_field,
-        f"the checkpoint folder belongs to {found}: give another checkpoint.path, "
-        "set checkpoint.resume to the folder's path to begin with its newest model, or, if that job is "
-        f"gone, set the annotation pet.dev/take-over: {found.uid}",
+        f"the checkpoint folder belongs to {found}: give another checkpoint.path, or "
+        f"set checkpoint.resume to the folder's path to begin with its newest model{take_over}",
     )

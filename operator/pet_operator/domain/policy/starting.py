@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
+from pet_operator.domain.policy import volumes
 from pet_operator.domain.reasons import CONTAINER_WAITING, REASONS
 from pet_operator.domain.status import STARTING, JobStatus
 from pet_operator.domain.views import PodView
@@ -16,6 +18,8 @@ BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
 # A volume that serves one node at a time; where that node is lost, the cluster waits before it takes it away by force.
 DETACHING, _ATTACHED = "WaitingForVolumeDetach", "Multi-Attach error"
 _UNBOUND = "unbound immediate PersistentVolumeClaims"
+# A claim is there until no pod with a node uses it; such a pod does not start with it, nor does it end by itself.
+_RELEASE = f", which pods that have a node keep it from: annotate the job with {RESTART_REQUESTED} to make them anew"
 
 # What a rank does before its first step, the one that is behind first.
 _DOING = {
@@ -31,6 +35,9 @@ _STAGES = list(_DOING)
 
 def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, str]:
     """Reason and message."""
+    pending = [pod for pod in observed.current if pod.phase == "Pending"]
+    if pending and (words := volumes.going(observed)):
+        return volumes.TERMINATING, f"{pending[0].name} cannot start: {words}{_RELEASE}"
     for pod in observed.current:
         if pod.awaited is not None:
             return _pod(pod, status, now)

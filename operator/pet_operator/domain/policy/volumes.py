@@ -33,6 +33,15 @@ def unmet(observed: Observed) -> Statement | None:
     return Statement("False", found[0][0], "\n".join(words for _, words in found)) if found else None
 
 
+def going(observed: Observed) -> str:
+    """Which of the job's claims somebody deletes, so that no pod can start with it, in words; empty if none."""
+    claim = next((claim for _, claim in sorted(observed.claims.items()) if claim.terminating), None)
+    if claim is None:
+        return ""
+    again = "it is made again once it is gone" if claim.made_for == observed.job.name else "make it again"
+    return f"the PersistentVolumeClaim {claim.name} is being deleted, and is waited for; {again}"
+
+
 def of_predecessor(observed: Observed) -> ClaimView | None:
     """The claim that was made for the deleted job of this name and goes with it, while it is there."""
     job, claim = observed.job, observed.claims.get(names.claim(observed.job.name))
