@@ -26,8 +26,8 @@ def shared_memory_size(container: Mapping[str, Any]) -> str:
 
 
 def memory_request(container: Mapping[str, Any], size: str) -> str | None:
-    """What a container asks for together with its /dev/shm of this size, which would be in no request otherwise; at most
-    its limit. None where that is nothing to compute with: without a request of its own what it gets is its limit, or
+    """What a container asks for together with its /dev/shm of this size, which is in no request otherwise; at most its
+    limit. None where that is nothing to compute with: without a request of its own what it gets is its limit, or
     chance; and the size that is taken without a limit says nothing of what will be used.
     """
     own, limit = _memory(container, "requests"), _memory(container, "limits")
