@@ -177,8 +177,11 @@ class Operator:
     def _seen(self, plural: str, manifest: Manifest) -> None:
         """An object as the API server answered our own write of it."""
         cache = self._cache
-        kinds = {POD: cache.pods, SERVICE: cache.services, CLAIM: cache.claims}
-        stores: dict[str, Store[Any]] = {kind.plural: store for kind, store in kinds.items()}
+        stores: dict[str, Store[Any]] = {
+            POD.plural: cache.pods,
+            SERVICE.plural: cache.services,
+            CLAIM.plural: cache.claims,
+        }
         if (store := stores.get(plural)) is not None:
             store.put(manifest)
 
