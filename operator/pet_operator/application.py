@@ -30,7 +30,7 @@ from pet_operator.runtime.poller import Poller
 from pet_operator.runtime.ports import ApiError, Gone, Manifest
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
-from pet_operator.runtime.reflector import Reflector
+from pet_operator.runtime.reflector import Reflector, refill
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.warnings import FIELDS as WARNINGS
 from pet_operator.settings import Settings
@@ -161,8 +161,7 @@ class Operator:
         """All jobs; before the first ones, which cluster this is. An API server that is away is waited for."""
         if not self._cache.site.cluster and (system := await self._gateway.get_path(_KUBE_SYSTEM)) is not None:
             self._cache.site = replace(self._cache.site, cluster=system["metadata"]["uid"])
-        listing = await self._gateway.list(JOB, "")
-        self._cache.jobs.replace(listing.items, listing.resource_version)
+        await refill(self._cache.jobs, self._gateway.pages(JOB, ""))
         self._listed.set()
 
     def _on_job(self, kind: str | None, manifest: dict[str, Any]) -> None:

@@ -106,6 +106,10 @@ class MemoryApi:
         self.fault("list", kind, "")
         return Listing([copy.deepcopy(each) for each in self.all(kind)], str(self._version))
 
+    async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
+        """The same, on one page."""
+        yield await self.list(kind, selector)
+
     async def watch(
         self, kind: Kind, selector: str, resource_version: str, fields: str = ""
     ) -> AsyncIterator[tuple[str, Manifest]]:

@@ -19,6 +19,7 @@ from pet_operator.runtime.executor import Executor
 from pet_operator.runtime.ports import Gateway, Key, Manifest
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
+from pet_operator.runtime.reflector import refill
 
 KEY = Key("default", "job")
 STOCK = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
@@ -73,8 +74,7 @@ class MemoryOperator:
     async def list(self) -> None:
         """See everything as it is."""
         for kind, store in self._stores().items():
-            listing = await self._api.list(kind, "")
-            store.replace(listing.items, listing.resource_version)
+            await refill(store, self._api.pages(kind, ""))
             store.since = self._clock.monotonic()
 
     def news(self, type_: str, kind: Kind, manifest: Object) -> None:

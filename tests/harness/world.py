@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -460,10 +460,10 @@ class Mortal:
         self._live()
         return await self._world.api.get(kind, key)
 
-    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
+    async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
         """As the API server does."""
         self._live()
-        return await self._world.api.list(kind, selector)
+        yield await self._world.api.list(kind, selector)
 
     def watch(self, kind: Kind, selector: str, resource_version: str, fields: str = "") -> Any:
         """Nothing is watched: the world tells."""

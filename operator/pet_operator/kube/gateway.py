@@ -99,17 +99,21 @@ class KubeGateway:
         query = {"fieldManager": STATUS_MANAGER, "force": "true"}
         return await self._request("PATCH", path, body, query, content_type="application/apply-patch+yaml")
 
-    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
-        """All objects with these labels and fields, page by page, in all namespaces that we look after, or of the
-        cluster."""
-        items: list[Manifest] = []
+    async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
+        """All objects with these labels and fields, in all namespaces that we look after, or of the cluster; at least
+        one page."""
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(_PAGE)}
         while True:
             page = await self._request("GET", self._collection(kind), query=query)
-            items += (item for item in page["items"] if self._ours(kind, item))
+            items = [item for item in page["items"] if self._ours(kind, item)]
+            yield Listing(items, page["metadata"]["resourceVersion"])
             if not (token := page["metadata"].get("continue")):
-                return Listing(items, page["metadata"]["resourceVersion"])
+                return
             query["continue"] = token
+
+    async def list(self, kind: Kind, selector: str) -> list[Manifest]:
+        """All of them at once."""
+        return [item async for page in self.pages(kind, selector) for item in page.items]
 
     async def watch(
         self, kind: Kind, selector: str, resource_version: str, fields: str = ""

@@ -19,6 +19,7 @@ from pet_operator.runtime.executor import Executor, Refused
 from pet_operator.runtime.ports import ApiError, Clock, Gateway, Key
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
+from pet_operator.runtime.reflector import refill
 
 _LOG = logging.getLogger(__name__)
 # What may pass by itself, or by a user's hand; anything else is a fault of ours.
@@ -119,8 +120,7 @@ class Controller:
 
     async def _is_gone(self, key: Key) -> bool:
         """A job whose folder another takes over must not be one that we have only not heard of yet."""
-        listing = await self._gateway.list(JOB, "")
-        self._cache.jobs.replace(listing.items, listing.resource_version)
+        await refill(self._cache.jobs, self._gateway.pages(JOB, ""))
         observed = self._cache.observe(key, synced=True)
         if observed is None or observed.holder:
             self._queue.add(key)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from pet_operator.domain.views import UnreadyNode, unready
 from pet_operator.runtime.ports import Clock, Manifest
+
+
+class _Unready(NamedTuple):
+    """A node that is not ready: what is said of it, and when it was seen so first."""
+
+    uid: str
+    message: str
+    first: float
 
 
 class Nodes:
@@ -18,21 +27,22 @@ class Nodes:
         self.since: float | None = None
         self._clock = clock
         self._changed = changed
-        self._unready: dict[str, tuple[str, float]] = {}  # by name: what is said of it, and when it was seen first
+        self._unready: dict[str, _Unready] = {}  # by name
 
     def of(self, name: str) -> UnreadyNode | None:
         """The node of this name, if it is one that is not ready."""
         if name not in self._unready:
             return None
-        message, first = self._unready[name]
-        return UnreadyNode(message=message, seconds=seen_for(first, self.since, self._clock))
+        node = self._unready[name]
+        return UnreadyNode(message=node.message, seconds=seen_for(node.first, self.since, self._clock))
 
     def put(self, manifest: Manifest) -> None:
         """A node as it is now."""
         name, message = manifest["metadata"]["name"], unready(manifest)
         known = self._unready.get(name)
         if message is not None:
-            self._unready[name] = (message, known[1] if known is not None else self._clock.monotonic())
+            first = known.first if known is not None else self._clock.monotonic()
+            self._unready[name] = _Unready(manifest["metadata"]["uid"], message, first)
         elif known is not None:
             del self._unready[name]
         if (known is None) != (message is None):
@@ -43,13 +53,10 @@ class Nodes:
         if self._unready.pop(name := manifest["metadata"]["name"], None) is not None:
             self._changed(name)
 
-    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
-        """Everything; the version is of no use here, since nothing else writes into it."""
-        present = list(manifests)
-        for gone in self._unready.keys() - {manifest["metadata"]["name"] for manifest in present}:
-            self.remove({"metadata": {"name": gone}})
-        for manifest in present:
-            self.put(manifest)
+    def retain(self, uids: Collection[str], resource_version: str) -> None:
+        """These are all that there are; the version is of no use here, since nothing else writes into it."""
+        for name in [name for name, node in self._unready.items() if node.uid not in uids]:
+            self.remove({"metadata": {"name": name}})
 
 
 def seen_for(first: float, since: float | None, clock: Clock) -> float:

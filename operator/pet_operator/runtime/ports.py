@@ -40,7 +40,7 @@ class Gone(Exception):
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, as they were at one resource version."""
+    """Objects of a kind, as they were at one resource version."""
 
     items: list[Manifest]
     resource_version: str
@@ -62,8 +62,9 @@ class Gateway(Protocol):
     async def apply_status(self, key: Key, status: Manifest, *, uid: str, resource_version: str) -> Manifest:
         """Replace a job's status, if the job has not changed since this version; returns the job."""
 
-    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
-        """All objects with these labels and fields, in all namespaces that we look after, or of the cluster."""
+    def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
+        """All objects with these labels and fields, in all namespaces that we look after, or of the cluster: some
+        hundred at a time, all of them as they were at one version."""
 
     def watch(
         self, kind: Kind, selector: str, resource_version: str, fields: str = ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Protocol
 
 from pet_operator.domain.constants import Kind
-from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone, Manifest
+from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone, Listing, Manifest
 
 _LOG = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
@@ -26,8 +26,21 @@ class Watched(Protocol):
     def remove(self, manifest: Manifest) -> None:
         """An object that is gone."""
 
-    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
-        """Everything, as it was at this version."""
+    def retain(self, uids: Collection[str], resource_version: str) -> None:
+        """These are all that there were at this version."""
+
+
+async def refill(store: Watched, pages: AsyncIterator[Listing]) -> str:
+    """Make a store equal to a list, page by page: all of it at once would be most of the operator's memory. Returns the
+    list's version."""
+    version, present = "", set[str]()
+    async for page in pages:
+        for manifest in page.items:
+            store.put(manifest)
+            present.add(manifest["metadata"]["uid"])
+        version = page.resource_version
+    store.retain(present, version)
+    return version
 
 
 class Reflector:
@@ -102,12 +115,11 @@ class Reflector:
         await asyncio.sleep(delay * random.uniform(0.75, 1.25))
 
     async def _list(self) -> str:
-        listing = await self._gateway.list(self.kind, self._selector, self._fields)
-        self._store.replace(listing.items, listing.resource_version)
+        version = await refill(self._store, self._gateway.pages(self.kind, self._selector, self._fields))
         self._store.since = self._clock.monotonic()
         self._heard()
         self.synced.set()
-        return listing.resource_version
+        return version
 
     async def _watch(self, version: str) -> str:
         """Until the server closes the watch; returns where to go on from."""

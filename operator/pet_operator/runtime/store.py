@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -75,13 +75,9 @@ class Store(Generic[V]):
         """An object that is gone."""
         self._remove(_identity(manifest)[0])
 
-    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
-        """Everything, as it was at this version: what is not in it and not newer is gone."""
-        present = []
-        for manifest in manifests:
-            self.put(manifest)
-            present.append(_identity(manifest)[0])
-        for uid in self._entries.keys() - set(present):
+    def retain(self, uids: Collection[str], resource_version: str) -> None:
+        """These are all that there were at this version: what is not among them and not newer is gone."""
+        for uid in self._entries.keys() - set(uids):
             if self._entries[uid].version <= int(resource_version):
                 self._remove(uid)
 

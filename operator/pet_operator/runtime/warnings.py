@@ -6,8 +6,8 @@ come in numbers and are told of elsewhere: the scheduler's, which are in the pod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 from pet_operator.domain.views import PodView
 from pet_operator.runtime.ports import Manifest
@@ -23,6 +23,7 @@ class _Warning:
     event: str  # its uid
     reason: str
     words: str
+    told_at: str = field(compare=False)  # the last time
 
 
 class Warnings:
@@ -45,12 +46,14 @@ class Warnings:
         return replace(pod, awaited=(warning.reason, warning.words))
 
     def put(self, manifest: Manifest) -> None:
-        """An Event as it was made, or told once more."""
-        about = manifest.get("regarding") or {}
-        warning = _Warning(manifest["metadata"]["uid"], manifest.get("reason") or "", manifest.get("note") or "")
+        """An Event as it was made, or told once more; a list has them in no order of time."""
+        about, event = manifest.get("regarding") or {}, manifest["metadata"]["uid"]
+        warning = _Warning(event, manifest.get("reason") or "", manifest.get("note") or "", _told_at(manifest))
         uid, known = about.get("uid", ""), self._newest.get(about.get("uid", ""))
-        if known is None or not (warning == known or warning.words.startswith(_NOTHING_NEW)):
-            self._newest[uid] = warning
+        if known is not None and (warning.told_at < known.told_at or warning.words.startswith(_NOTHING_NEW)):
+            return
+        self._newest[uid] = warning
+        if warning != known:
             self._changed(about.get("namespace") or "", about.get("name") or "")
 
     def remove(self, manifest: Manifest) -> None:
@@ -60,14 +63,9 @@ class Warnings:
         if known is not None and known.event == manifest["metadata"]["uid"]:
             del self._newest[uid]
 
-    def replace(self, manifests: Iterable[Manifest], resource_version: str) -> None:
-        """All of them, in no order of time; the version is of no use here, since nothing else writes into it."""
-        present = list(manifests)
-        gone = self._newest.keys() - {(manifest.get("regarding") or {}).get("uid") for manifest in present}
-        for uid in gone:
-            del self._newest[uid]
-        for manifest in sorted(present, key=_told_at):
-            self.put(manifest)
+    def retain(self, uids: Collection[str], resource_version: str) -> None:
+        """These are all that there are; the version is of no use here, since nothing else writes into it."""
+        self._newest = {pod: warning for pod, warning in self._newest.items() if warning.event in uids}
 
 
 def _told_at(manifest: Manifest) -> str:

@@ -293,13 +293,13 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_before_anything_is_answered
 
 
 def test_what_no_terminal_can_show_is_escaped_and_json_stays_json() -> None:
-    name = "\ud800\x1b[31m"
+    name = "\ue000\x1b[31m"
     strange = job()
     strange["spec"][name] = 1
-    text = json.dumps(strange)  # JSON is YAML, and the only form that can say this
+    text = json.dumps(strange)  # JSON is YAML
     answer = python(*PET, "plan", "-f", "-", stdin=text, PYTHONIOENCODING="ascii")
     assert answer.code == 78
-    assert answer.out.splitlines()[1].startswith("  error    spec.\\ud800\\x1b[31m: no such field")
+    assert answer.out.splitlines()[1].startswith("  error    spec.\\ue000\\x1b[31m: no such field")
     answer = python(*PET, "plan", "-f", "-", "-o", "json", stdin=text, PYTHONIOENCODING="ascii")
     assert results(answer)[0]["problems"][0]["field"] == f"spec.{name}"
 

@@ -18,7 +18,7 @@ SAYS = "Kubelet stopped posting node status."
 
 def node(name: str, ready: str = "True", message: str = "") -> dict[str, Any]:
     conditions = [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": ready, "message": message}]
-    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+    return {"metadata": {"name": name, "uid": f"uid-{name}"}, "status": {"conditions": conditions}}
 
 
 class Seen:
@@ -51,7 +51,7 @@ async def test_how_long_a_node_is_not_ready_is_counted_from_when_it_was_seen() -
 
 async def test_a_node_that_has_said_nothing_yet_is_not_ready() -> None:
     seen = Seen()
-    seen.nodes.put({"metadata": {"name": "n"}})
+    seen.nodes.put({"metadata": {"name": "n", "uid": "u"}})
     assert seen.seconds() == 0
 
 
@@ -63,7 +63,8 @@ async def test_no_time_counts_in_which_nothing_was_seen() -> None:
     assert seen.seconds() == 0
     await asyncio.sleep(120)
     assert seen.seconds() == 0
-    seen.nodes.replace([node("n", "Unknown")], "9")
+    seen.nodes.put(node("n", "Unknown"))
+    seen.nodes.retain({"uid-n"}, "9")
     seen.nodes.since = 140.0
     await asyncio.sleep(3)
     assert seen.seconds() == 3
@@ -75,7 +76,9 @@ async def test_a_list_tells_which_nodes_are_there() -> None:
         seen.nodes.put(node(name, "Unknown"))
     await asyncio.sleep(5)
     seen.told.clear()
-    seen.nodes.replace([node("well"), node("ill", "Unknown")], "9")
+    for now in (node("well"), node("ill", "Unknown")):
+        seen.nodes.put(now)
+    seen.nodes.retain({"uid-well", "uid-ill"}, "9")
     assert [seen.seconds(name) for name in ("gone", "well", "ill")] == [None, None, 5.0]
     assert sorted(seen.told) == ["gone", "well"]
 

@@ -35,12 +35,13 @@ class Script:
         self._lists = iter(lists)
         self._watches = iter(watches)
 
-    async def list(self, kind: Kind, selector: str, fields: str = "") -> Listing:
+    async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
         self._ask("list")
         answer = next(self._lists)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        for page in answer if isinstance(answer, list) else [answer]:
+            if isinstance(page, Exception):
+                raise page
+            yield page
 
     async def watch(
         self, kind: Kind, selector: str, resource_version: str, fields: str = ""
@@ -91,6 +92,15 @@ class Play:
 
 def listing(version: int, *indices: int) -> Listing:
     return Listing([pod(index, index + 1) for index in indices], str(version))
+
+
+async def test_a_list_may_come_in_pages_and_removes_nothing_before_its_end() -> None:
+    pages = [listing(9, 0), listing(9, 2)]
+    play = Play([listing(5, 0, 1), [pages[0], ConnectionError("cut")], pages], [[ConnectionError("cut")]])
+    await play.go()
+    assert (play.pods(), play.requests()) == (["pod-0", "pod-1"], ["list", "watch 5", "list"])
+    await play.go(10)
+    assert play.pods() == ["pod-0", "pod-2"]
 
 
 async def test_it_lists_then_watches_from_there() -> None:

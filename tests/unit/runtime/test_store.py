@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +25,12 @@ class Pods:
             self.told.append,
         )
 
-    def of(self, key: Key = JOB) -> list[tuple[str, str]]:
+    def list(self, version: int, *pods: dict[str, Any]) -> None:
+        for each in pods:
+            self.store.put(each)
+        self.store.retain({each["metadata"]["uid"] for each in pods}, str(version))
+
+    def of(self, key: Key = JOB) -> Sequence[tuple[str, str]]:
         return sorted(self.store.of(key))
 
 
@@ -79,10 +85,10 @@ def test_a_deletion_that_comes_before_the_rest_counts() -> None:
 def test_pods_1_and_3_of_five_that_were_deleted_unseen_are_gone_and_told_of() -> None:
     """kopf's index keeps all five, and its handlers hear of the other three only."""
     pods = Pods()
-    pods.store.replace([pod(index, index + 1) for index in range(5)], "5")
+    pods.list(5, *(pod(index, index + 1) for index in range(5)))
     assert len(pods.told) == 5
     pods.told.clear()
-    pods.store.replace([pod(index, index + 1) for index in (0, 2, 4)], "9")
+    pods.list(9, *(pod(index, index + 1) for index in (0, 2, 4)))
     assert [name for name, _ in pods.of()] == ["pod-0", "pod-2", "pod-4"]
     assert pods.told == [JOB, JOB]
 
@@ -91,14 +97,14 @@ def test_what_was_made_after_the_list_was_taken_stays() -> None:
     pods = Pods()
     pods.store.put(pod(0, 3))
     pods.store.put(pod(1, 7))  # the answer to our own write
-    pods.store.replace([], "5")
+    pods.list(5)
     assert pods.of() == [("pod-1", "Running")]
 
 
 def test_a_list_does_not_take_newer_news_back() -> None:
     pods = Pods()
     pods.store.put(pod(0, 7, "Failed"))
-    pods.store.replace([pod(0, 3)], "5")
+    pods.list(5, pod(0, 3))
     assert pods.of() == [("pod-0", "Failed")]
 
 
@@ -106,7 +112,7 @@ def test_a_list_that_was_taken_before_a_deletion_does_not_bring_the_object_back(
     pods = Pods()
     pods.store.put(pod(0, 3))
     pods.store.remove(pod(0, 7))
-    pods.store.replace([pod(0, 3)], "5")
+    pods.list(5, pod(0, 3))
     assert pods.of() == []
 
 

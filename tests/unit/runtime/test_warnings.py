@@ -74,10 +74,12 @@ def test_an_event_that_is_gone_says_nothing_any_more() -> None:
 
 def test_of_a_list_the_one_that_was_told_last_counts() -> None:
     known, other = Known(), pod(1, "Pending")
-    known.warnings.put(event(*MOUNT, about=other))
+    known.warnings.put(event(*MOUNT, uid="gone", about=other))
     listed = [
         event(*MULTI_ATTACH, uid="a", deprecatedLastTimestamp="2026-01-31T12:00:09Z"),
         event(*MOUNT, uid="b", eventTime="2026-01-31T12:00:01.000000Z"),
     ]
-    known.warnings.replace(listed, "7")
+    for each in listed:
+        known.warnings.put(each)
+    known.warnings.retain({"a", "b"}, "7")
     assert (known.awaited(), known.awaited(other)) == (MULTI_ATTACH, None)

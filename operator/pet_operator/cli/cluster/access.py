@@ -74,17 +74,17 @@ class Cluster:
     async def jobs(self) -> list[Manifest]:
         """All of them."""
         with self._asking():
-            return (await self._gateway.list(JOB, "")).items
+            return await self._gateway.list(JOB, "")
 
     async def pods(self, job: Manifest) -> list[Manifest]:
         """The pods of a job, of all attempts."""
         with self._asking():
-            return (await self._gateway.list(POD, f"{LABEL_JOB_UID}={job['metadata']['uid']}")).items
+            return await self._gateway.list(POD, f"{LABEL_JOB_UID}={job['metadata']['uid']}")
 
     async def _nearest(self, name: str) -> str:
         """A hint. A cluster that has no such kind of object answers as if there were no such job, but not to this."""
         try:
-            names = [job["metadata"]["name"] for job in (await self._gateway.list(JOB, "")).items]
+            names = [job["metadata"]["name"] for job in await self._gateway.list(JOB, "")]
         except ApiError as error:
             if error.status == 404:
                 raise
