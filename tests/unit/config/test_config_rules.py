@@ -18,6 +18,21 @@ def trainable(script: str = "cls", *pairs: object) -> Config:
     return cfg
 
 
+@pytest.mark.parametrize(("world_size", "fitting"), [(3, "give 15 or 18"), (32, "give 32"), (8, None)])
+def test_row_32_a_batch_that_ranks_cannot_share_is_refused(world_size: int, fitting: str | None) -> None:
+    problems = check_config(trainable("cls", "TRAIN.BATCH_SIZE", 16), world_size=world_size)
+    assert [problem.field for problem in problems] == (["TRAIN.BATCH_SIZE"] if fitting else [])
+    assert fitting is None or fitting in problems[0].message
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_row_13_the_auxiliary_head_has_its_keys_everywhere_and_is_off(script: str) -> None:
+    cfg = get_base_cfg(script)
+    assert (cfg.MODEL.AUXDET.STEP1_ENABLED, cfg.MODEL.AUXDET.DISTANCE_LOSS_WARMUP_ITERS) == (False, 0)
+    on = trainable(script, "MODEL.AUXDET.STEP1_ENABLED", True)
+    assert [problem.field for problem in check_config(on, world_size=1)] == ["MODEL.AUXDET.STEP1_ENABLED"]
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_defaults_break_no_rule(script: str) -> None:
     assert check_config(trainable(script), world_size=8) == []

@@ -25,7 +25,7 @@ def test_reads_the_published_format_batch_after_batch(tmp_path: Path) -> None:
     assert labels == [6, 9, 0, 3, 4]
 
 
-def test_takes_the_fine_labels_of_cifar_100(tmp_path: Path) -> None:
+def test_row_31_takes_the_fine_labels_of_cifar_100(tmp_path: Path) -> None:
     path = tmp_path / "train"
     path.write_bytes(cifar_bytes(noise(2, 3, 32, 32), [99, 300], label_key="fine_labels"))
     assert read_cifar([path])[1] == [99, 300]

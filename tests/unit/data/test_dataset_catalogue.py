@@ -53,6 +53,17 @@ def test_cifar_batches_are_found_there_or_in_the_folder_of_their_archive(tmp_pat
     assert len(test) == 2
 
 
+@pytest.mark.parametrize(("name", "key", "label"), [("cifar10_val", "labels", 7), ("cifar100_val", "fine_labels", 93)])
+def test_row_31_the_name_of_the_data_set_says_which_cifar_it_is(
+    tmp_path: Path, name: str, key: str, label: int
+) -> None:
+    folder = tmp_path / name.partition("_")[0].upper()
+    folder.mkdir()
+    file = "test_batch" if name == "cifar10_val" else "test"
+    (folder / file).write_bytes(cifar_bytes(noise(1, 3, 32, 32), [label], label_key=key))
+    assert open_samples(resolve(name, tmp_path)).label(0) == label
+
+
 def test_any_other_name_is_an_image_folder(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "my_birds" / "val", {"crow": 2, "owl": 1})
     samples = open_samples(resolve("my_birds_val", tmp_path, "TEST.DATASETS"))

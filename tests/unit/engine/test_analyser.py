@@ -82,7 +82,7 @@ def test_layer_norm_is_named_as_left_out() -> None:
     assert dict(analyser.unsupported) == {"aten.native_layer_norm": 1}
 
 
-def test_nothing_is_computed_and_no_random_number_is_drawn() -> None:
+def test_row_29_nothing_is_computed_and_no_random_number_is_drawn() -> None:
     before = torch.get_rng_state()
     analyser = Analyser(partial(models.resnet18, weights=None))
     analyser.get_flops_activs(32, 32)
@@ -119,7 +119,7 @@ def test_counts_for_the_size_that_crops_have(
     )
 
 
-def test_logs_the_operators_that_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_row_29_logs_the_operators_that_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
     cfg = config("TRAIN.TRANSFORMS", (), "TRAIN.RESIZE.SCALES", (2,))
     with caplog.at_level(logging.INFO):
         log_analysis(lambda: nn.Sequential(nn.Flatten(), nn.LayerNorm(12)), cfg)

@@ -51,7 +51,7 @@ def _legacy_folder(path: Path, state: Any, **options: Any) -> Path:
     return path
 
 
-def test_a_folder_of_an_older_pet_is_gone_on_from(tmp_path: Path) -> None:
+def test_row_3_a_folder_of_an_older_pet_is_gone_on_from(tmp_path: Path) -> None:
     old, state = _old_run()
     run = begin(_legacy_folder(tmp_path, state), seed=5)
     checkpointer = run.checkpointer

@@ -158,7 +158,7 @@ def test_saving_a_step_twice_writes_once(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_the_best_model_takes_the_place_of_the_former_and_leaves_the_latest(tmp_path: Path) -> None:
+def test_row_25_the_best_model_takes_the_place_of_the_former_and_leaves_the_latest(tmp_path: Path) -> None:
     run = trained(tmp_path, 3)
     for step, (accuracy, epoch, best) in enumerate(
         [(70.0, 1, "1-70.00"), (69.99, 2, "1-70.00"), (70.0, 3, "3-70.00"), (70.001, 3, "3-70.00"),

@@ -59,7 +59,9 @@ def test_without_weights_training_begins_from_scratch(tmp_path: Path) -> None:
     assert checkpointer.mismatch_keys == []
 
 
-def test_a_weight_of_another_shape_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_row_22_a_weight_of_another_shape_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = tiny_net(2, classes=5)
     before = {key: value.clone() for key, value in model.head.state_dict().items()}
     checkpointer = _filled(tmp_path, tiny_net(1).state_dict(), model)
@@ -109,7 +111,7 @@ def test_a_prefix_that_only_some_keys_have_is_part_of_the_name(tmp_path: Path) -
     assert checkpointer.mismatch_keys == ["head.weight", "head.bias"]
 
 
-def test_names_are_compared_from_their_end_and_only_at_dots(tmp_path: Path) -> None:
+def test_row_23_names_are_compared_from_their_end_and_only_at_dots(tmp_path: Path) -> None:
     weights = tiny_net(1).backbone.state_dict()  # conv1.weight, bn1.weight, … without the model's "backbone."
     decoy = {"1.weight": torch.zeros_like(weights["conv1.weight"]), "d.weight": torch.zeros(2, 4)}
     model = tiny_net(2)
@@ -126,7 +128,9 @@ def test_the_longest_name_that_fits_wins(tmp_path: Path) -> None:
     assert _equal(model, weights)
 
 
-def test_one_weight_may_fill_several_keys_which_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_row_23_one_weight_may_fill_several_keys_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2)})
     checkpointer = _filled(tmp_path, {"weight": torch.eye(2)}, model)
     assert checkpointer.mismatch_keys == ["first.bias", "second.bias"]
@@ -159,14 +163,14 @@ def test_every_key_gets_the_longest_of_the_weights_that_it_ends_with(
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."])
-def test_convert_conv1_swaps_the_channels_of_the_stem_wherever_it_is(tmp_path: Path, prefix: str) -> None:
+def test_row_24_convert_conv1_swaps_the_channels_of_the_stem_wherever_it_is(tmp_path: Path, prefix: str) -> None:
     model, weights = tiny_net(2), tiny_net(1).backbone.state_dict()
     _filled(tmp_path, {prefix + key: value for key, value in weights.items()}, model, convert_conv1=True)
     assert torch.equal(model.backbone.conv1.weight, weights["conv1.weight"][:, [2, 1, 0]])
     assert torch.equal(model.backbone.bn1.weight, weights["bn1.weight"])
 
 
-def test_convert_conv1_without_a_stem_to_swap_is_an_error(tmp_path: Path) -> None:
+def test_row_24_convert_conv1_without_a_stem_to_swap_is_an_error(tmp_path: Path) -> None:
     weights = {"layer1.conv1.weight": torch.zeros(4, 16, 3, 3), "myconv1.weight": torch.zeros(4, 3, 3, 3)}
     with pytest.raises(ConfigError, match=r"MISC\.CONV1_RGB2BGR.*no conv1\.weight of 3 input channels"):
         _filled(tmp_path, weights, tiny_net(), convert_conv1=True)
@@ -198,7 +202,7 @@ def test_weights_that_lost_a_bit_in_a_checkpoint_folder_are_not_used(tmp_path: P
         begin(tmp_path / "ckpt", weights_path=str(path))
 
 
-def test_a_resume_into_another_model_lists_every_difference(tmp_path: Path) -> None:
+def test_row_22_a_resume_into_another_model_lists_every_difference(tmp_path: Path) -> None:
     trained(tmp_path, 2)
     model = tiny_net(0, classes=3)
     model.register_parameter("scale", nn.Parameter(torch.ones(1)))

@@ -60,7 +60,7 @@ EPOCHS = (*ITERATIONS, "SOLVER.SCHEDULER.TOTAL_EPOCHS", 2, "SOLVER.SCHEDULER.STE
     ("epochs", (), {}, EPOCHS),
     ("without_metrics", (0.25,), {"acc1": 0.5}, (*ITERATIONS, "TRAIN.METRICS_ON", False)),
 ])  # fmt: skip
-def test_the_log_is_pet_s_line_by_line(
+def test_rows_14_and_27_the_log_is_pet_s_line_by_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str,
     losses: tuple[float, ...], metrics: dict[str, float], overrides: tuple[Any, ...],
 ) -> None:  # fmt: skip

@@ -90,7 +90,7 @@ def test_a_step_takes_at_most_four_operations_more_than_without_the_loop(of_rank
         assert max(rank.real) - bare <= 4
 
 
-def test_a_window_is_read_at_its_end_all_at_once(of_ranks: list[Counts]) -> None:
+def test_row_16_a_window_is_read_at_its_end_all_at_once(of_ranks: list[Counts]) -> None:
     for rank in of_ranks:
         assert rank.reads_of_a_window == ["tolist"]
 

@@ -163,7 +163,20 @@ def test_every_point_is_called_in_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stop_signals")
-def test_a_stop_signal_lets_the_step_finish_and_saves_it(tmp_path: Path) -> None:
+def test_every_point_is_called_in_one_run(tmp_path: Path) -> None:
+    class Refusing:
+        def on_stop(self, reason: str) -> None:
+            raise ValueError("oh")
+
+    hook, cfg = Everywhere(), toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 9, "TEST.FREQUENCY_ITERS", 2)
+    with pytest.raises(ValueError, match="oh"):
+        Toy(tmp_path, cfg, hooks=[hook, Stop(3), Refusing()], last_hooks=evaluation(cfg)).run()
+    assert set(hook.calls) == set(POINTS)
+    assert hook.calls[-4:] == ["on_stop", "on_checkpoint", "on_exception", "after_train"]
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_row_7_a_stop_signal_lets_the_step_finish_and_saves_it(tmp_path: Path) -> None:
     training = short_toy(tmp_path, 9, hooks=[Stop(4)])
     with pytest.raises(StopRequested, match="stop requested, saved at iteration 4"):
         training.run()
@@ -223,6 +236,20 @@ def test_row_15_the_total_is_what_backward_got_and_the_model_s_dicts_stay_as_the
     assert [list(outputs["metrics"]) for outputs in returned] == [["auxiliary_loss_share"]] * 3
 
 
+def test_row_34_a_batch_is_sent_to_the_device_once_and_without_waiting(tmp_path: Path) -> None:
+    moves: list[str] = []
+
+    def collate(samples: list[Any]) -> Any:
+        inputs, targets, indices = torch.utils.data.default_collate(samples)
+        moved = [tensor.as_subclass(Moved) for tensor in (inputs, targets)]
+        for tensor in moved:
+            tensor.calls = moves  # which also checks how it is moved
+        return *moved, indices
+
+    short_toy(tmp_path, 5, collate=collate, save=False).run()
+    assert len(moves) == 5 * 2  # images and targets
+
+
 def test_the_norm_before_clipping_is_a_number_of_the_step(tmp_path: Path) -> None:
     clip = "SOLVER.OPTIMIZER.CLIP_GRADIENTS"
     overrides = (f"{clip}.ENABLED", True, f"{clip}.CLIP_TYPE", "full_model", f"{clip}.CLIP_VALUE", 1e-3)
@@ -261,7 +288,9 @@ def test_a_training_that_is_complete_and_lost_a_bit_is_completed_from_the_checkp
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 6])
-def test_a_resumed_training_takes_each_step_once_with_the_same_samples_and_weights(tmp_path: Path, stop: int) -> None:
+def test_row_3_a_resumed_training_takes_each_step_once_with_the_same_samples_and_weights(
+    tmp_path: Path, stop: int
+) -> None:
     whole = short_toy(tmp_path / "whole", 9, data=ToyData(40))
     expected, order = weights(whole.run()), list(whole.data.fetched)  # type: ignore[union-attr]
     part = short_toy(tmp_path / "part", 9, "SOLVER.SNAPSHOT_ITER", stop, data=ToyData(40),

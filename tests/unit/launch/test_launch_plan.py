@@ -58,7 +58,7 @@ def test_ranks_on_the_cpu(nproc_per_node: int | None, line: str, expected: int |
 
 
 @pytest.mark.parametrize(("nproc_per_node", "line", "count", "visible", "expected"), CUDA)
-def test_ranks_on_devices(
+def test_row_21_ranks_on_devices(
     nproc_per_node: int | None,
     line: str,
     count: int,
