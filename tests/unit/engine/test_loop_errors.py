@@ -79,6 +79,29 @@ def test_a_lost_peer_is_told_from_a_mistake_and_leaves_nothing_behind(tmp_path: 
     assert published().hook_errors == {}
 
 
+class Greedy(ToyModel):
+    """Wants more memory than any machine has, from one step on."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step, self.calls = step, 0
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+        self.calls += 1
+        if self.calls >= self.step:
+            torch.empty(2**55)
+        return super().forward(inputs, targets)
+
+
+def test_where_memory_ends_the_step_the_batch_and_the_remedy_are_told(tmp_path: Path) -> None:
+    training = short_toy(tmp_path, 5, "TRAIN.BATCH_SIZE", 4, "SOLVER.SNAPSHOT_ITER", 2, model=lambda: Greedy(4))
+    told = r"out of memory in iteration 4 with a batch of \[4, 8\], after a peak of \d+ MiB: lower TRAIN.BATCH_SIZE"
+    with pytest.raises(torch.OutOfMemoryError, match=told) as caught:
+        training.run()
+    assert "torch.empty(2**55)" in "".join(traceback.format_exception(caught.value))
+    assert "model_iter2.pth" in training.files
+
+
 class Poisoned(ToyModel):
     """A loss that is NaN from one step on, gradients included."""
 

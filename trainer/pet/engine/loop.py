@@ -23,6 +23,7 @@ from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import HookSet, attach, run_all
 from pet.engine.hooks.methods import Call
 from pet.engine.loader import TrainLoader
+from pet.engine.memory import explain_out_of_memory
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
@@ -82,6 +83,7 @@ class TrainLoop:
         self.stop = StopAgreement()
         self._update = Update(cfg, model, optimizer, self.device)
         self.autocast = self._update.precision.autocast
+        self._batch_shape: tuple[int, ...] = ()
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
                                      loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
@@ -201,6 +203,7 @@ class TrainLoop:
         inputs, targets, _ = next(batches)
         waited = time.perf_counter() - fetching
         heartbeat.enter(Section.STEP)
+        self._batch_shape = tuple(getattr(inputs, "shape", ()))
         return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True), waited
 
     def _numbers(self, outputs: dict[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -234,7 +237,9 @@ class TrainLoop:
             attach(error, further)
 
     def _explained(self, error: BaseException) -> BaseException:
-        """The same error, or a clearer one for what torch hides in a RuntimeError: a lost peer, an unused parameter."""
+        """The same error, or a clearer one for what torch hides in a RuntimeError: a lost peer, no memory, an unused
+        parameter."""
         if not isinstance(error, PeerLost) and is_peer_error(error):
             return PeerLost(str(error).splitlines()[0])
-        return explain_unused(error, self.model) or error
+        out_of_memory = explain_out_of_memory(error, self.iteration + 1, self._batch_shape)
+        return out_of_memory or explain_unused(error, self.model) or error

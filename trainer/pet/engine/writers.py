@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
-import sys
 import time
 from pathlib import Path
-
-import torch
 
 from pet.engine.events import WINDOW, EventStorage, get_event_storage
 from pet.engine.hooks.timing import pace_seconds
 from pet.engine.logger import clock, log_rows
+from pet.engine.memory import peak_memory_mib
 from pet.engine.metrics import OVERFLOWS
 from pet.engine.records import drop_records
 from pet.engine.session import Session
@@ -62,7 +59,7 @@ class CommonMetricPrinter(EventWriter):
 
     def _times(self, storage: EventStorage) -> str:
         iter_time, data_time = storage.history("time").global_avg, storage.history("data_time").avg(WINDOW)
-        return _row([f"max_mem: {_peak_memory_mib()}M", f"iter_time: {iter_time:.4f}", f"data_time: {data_time:.4f}"])
+        return _row([f"max_mem: {peak_memory_mib()}M", f"iter_time: {iter_time:.4f}", f"data_time: {data_time:.4f}"])
 
 
 class JSONWriter(EventWriter):
@@ -157,11 +154,3 @@ def _accuracies(storage: EventStorage) -> list[str]:
 
 def _row(parts: list[str]) -> str:
     return "|-" + "-".join(f"[{part}]" for part in parts)
-
-
-def _peak_memory_mib() -> int:
-    """Of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() // 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 2**20 if sys.platform == "darwin" else peak // 2**10

@@ -1,0 +1,31 @@
+"""What a rank has taken of memory, and what there is to say when there is no more."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+
+import torch
+
+_CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
+
+
+def peak_memory_mib() -> int:
+    """Of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() // 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 2**20 if sys.platform == "darwin" else peak // 2**10
+
+
+def explain_out_of_memory(error: BaseException, iteration: int, shape: Sequence[int]) -> torch.OutOfMemoryError | None:
+    """For torch's error one that says in which step, with which batch of this rank, and what to do; None for others."""
+    if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in str(error):
+        return None
+    where = f"in iteration {iteration} with a batch of {list(shape)}, after a peak of {peak_memory_mib()} MiB"
+    return torch.OutOfMemoryError(
+        f"out of memory {where}: "
+        "lower TRAIN.BATCH_SIZE and raise SOLVER.ACCUMULATE_STEPS to make up for it, or set SOLVER.AMP.ENABLED True. "
+        f"torch says: {str(error).splitlines()[0]}"
+    )
