@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ def expected_gradients(folder: Path, batches: int) -> tuple[list[Gradient], list
     return gradients, losses
 
 
-def train_without_moving(folder: str, batches: int) -> dict[str, Any]:
+def train_without_moving(folder: str, batches: int, *overrides: Any) -> dict[str, Any]:
     hook = Gradients()
-    loop = accumulating(Path(folder), batches, "SOLVER.OPTIMIZER.BASE_LR", 0.0, hooks=[hook]).build()
+    loop = accumulating(Path(folder), batches, "SOLVER.OPTIMIZER.BASE_LR", 0.0, *overrides, hooks=[hook]).build()
     hook.loop = loop
     exchanges: list[int] = []
     if isinstance(loop.model, DistributedDataParallel):
@@ -108,13 +109,14 @@ def check(found: dict[str, Any], gradients: list[Gradient], losses: list[float])
     assert found["losses"] == pytest.approx(losses, rel=1e-5)
 
 
-def _three_batches_of_a_rank(folder: str) -> dict[str, Any]:
-    return train_without_moving(f"{folder}/{get_rank()}", 3)
+def _three_batches_of_a_rank(folder: str) -> list[dict[str, Any]]:
+    return [train_without_moving(f"{folder}/{get_rank()}-{static}", 3, "SOLVER.DDP.STATIC_GRAPH", static)
+            for static in (False, True)]  # fmt: skip
 
 
 def test_14_ranks_exchange_gradients_once_a_step_and_agree_with_one_process(tmp_path: Path) -> None:
     gradients, losses = expected_gradients(tmp_path / "expected", 3)
-    for found in run_ranks(_three_batches_of_a_rank, 2, str(tmp_path)):
+    for found in chain(*run_ranks(_three_batches_of_a_rank, 2, str(tmp_path))):
         check(found, gradients, losses)
         assert found["exchanges"] == STEPS  # of one bucket
         assert found["samples"] == sum(map(len, samples_of(tmp_path, 3)))

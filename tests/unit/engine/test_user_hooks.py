@@ -17,8 +17,8 @@ from pet.engine.hooks.build import HOOKS, build_user_hooks, register
 PET_STYLE = """
 from pet.lib.utils.checkpointer import CheckPointer
 from pet.lib.utils.comm import all_gather, get_rank, get_world_size, is_main_process, synchronize
-from pet.lib.utils.events import EventStorage, get_event_storage
-from pet.lib.utils.hooks import TrainHook
+from pet.lib.utils.events import EventStorage, TensorboardXWriter, get_event_storage
+from pet.lib.utils.hooks import PreciseBN, TrainHook
 from pet.lib.utils.logger import IterationTimer, LRScheduler, PeriodicWriter, build_train_hooks, write_metrics
 from pet.lib.utils.misc import logging_rank
 

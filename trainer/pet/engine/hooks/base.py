@@ -83,7 +83,7 @@ class TrainHook:
         """Before a step's data is fetched."""
 
     def after_backward(self, storage: Any) -> None:
-        """Gradients are there, not yet clipped."""
+        """Gradients are there, of all batches of the step and in their true size; not yet clipped."""
 
     def after_step(self, storage: Any, **epochs: int) -> None:
         """The optimizer has stepped. `epochs` is `epoch` and `max_epoch` in epoch mode, empty otherwise."""
