@@ -188,6 +188,13 @@ def config(*overrides: Any) -> Config:
     return cfg
 
 
+def test_an_overflow_is_known_where_nothing_else_is_told(tmp_path: Path) -> None:
+    keys = (*FP16, *CLIP, "TRAIN.METRICS_ON", False, "MISC.DISPLAY_ITER", 1)
+    loop = short_toy(tmp_path, 4, *keys, model=lambda: Spoilt(2, loss=math.inf)).run()
+    assert (loop.iteration, published(loop).amp_skipped_steps) == (4, 1)
+    assert not {"grad_norm", "total_loss"} & set(loop._storage.histories())
+
+
 @pytest.mark.parametrize("period", [1, 7, 200])
 def test_fifty_overflows_in_a_row_are_an_error_and_fewer_are_not(tmp_path: Path, period: int) -> None:
     keys = (*FP16, "MISC.DISPLAY_ITER", period)

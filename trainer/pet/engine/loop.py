@@ -189,10 +189,12 @@ class TrainLoop:
         for call in self.hooks.after_backward:
             call(storage=storage)
         told = self._update.apply()
+        if not self._metrics_on:
+            told.pop("grad_norm", None)  # what float16 left out is not only told: the guard has to know it
 
         self.iteration = self.session.iteration = storage.iter
         storage.samples += samples * get_world_size()
-        write_metrics({"data_time": data_time, **(told if self._metrics_on else {})}, storage)
+        write_metrics({"data_time": data_time, **told}, storage)
         self.session.heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
 
     def _fetch(self, batches: Iterator[Any]) -> tuple[Any, Any, float]:
