@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+from typing import Any
 
 from pet.config.node import Config
 
@@ -47,15 +48,17 @@ def checkpoint_folder(cfg_file: str) -> str:
 
 def config_hash(cfg: Config) -> str:
     """16 hexadecimal digits that change with whatever decides the training arithmetic, and with nothing else."""
+    canonical = json.dumps(deciding_keys(cfg), sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def deciding_keys(cfg: Config) -> dict[str, Any]:
+    """The keys that decide the training arithmetic, with their values."""
     epochs = cfg.SOLVER.SCHEDULER.TOTAL_EPOCHS
     ignored: tuple[str, ...] = WITHOUT_EFFECT
     if epochs is not None and epochs > 0:
         ignored += ("SOLVER.SCHEDULER.TOTAL_ITERS",)  # the script writes the run's length into it
-    counted = {
-        name: value for name, value in cfg.leaves() if name.startswith(WITH_EFFECT) or not name.startswith(ignored)
-    }
-    canonical = json.dumps(counted, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return {name: value for name, value in cfg.leaves() if name.startswith(WITH_EFFECT) or not name.startswith(ignored)}
 
 
 def _infer_heads(model: Config) -> None:

@@ -23,7 +23,7 @@ from pet.engine.checkpoint.decision import Decision, decide
 from pet.engine.checkpoint.loading import describe, load
 from pet.engine.checkpoint.optimizer_state import load_optimizer_state
 from pet.engine.checkpoint.snapshot import Scheduler, check_plain
-from pet.engine.checkpoint.writing import CheckpointWriter
+from pet.engine.checkpoint.writing import CheckpointWriter, bucket_bytes
 from pet.engine.distributed import get_world_size, is_main_process
 from pet.engine.errors import NonFiniteWeights
 from pet.runfiles.checkpoint_info import CheckpointInfo
@@ -73,6 +73,7 @@ class CheckPointer:
         self.attempt = owner.attempt if owner else environment.attempt or 1
         self.restart = owner.restart if owner else 0
         self._left_out = decision.left_out
+        self._manifest = decision.source.manifest if decision.source and decision.resume else None
         self._loaded = load(decision)
         self.checkpoint = self._loaded.state if self._loaded else None
         self.resumed = self._loaded.resumed if self._loaded else None
@@ -87,6 +88,18 @@ class CheckPointer:
     def extra(self) -> dict[str, Any]:
         """What `save` was given as `extra`; empty unless a checkpoint was resumed."""
         return dict(self._resumed_state.get("extra") or {})
+
+    def differences(self, model: nn.Module, keys: dict[str, str]) -> list[str]:
+        """Why a resume is not bit-exact, as far as the folder alone could not tell: the size of the gradient buckets,
+        and which keys of the configuration have another text than in `extra["config"]`."""
+        manifest, before = self._manifest, self.extra.get("config", {})
+        if manifest is None:
+            return []
+        bucket = bucket_bytes(model)
+        resized = manifest.world_size == get_world_size() and manifest.bucket_bytes != bucket
+        texts = [f"the size of gradient buckets was {manifest.bucket_bytes}, is {bucket}"] if resized else []
+        changed = [name for name in {**before, **keys} if before and before.get(name) != keys.get(name)]
+        return texts + [f"{name} was {before.get(name)}, is {keys.get(name)}" for name in changed]
 
     def rank_state(self, rank: int) -> dict[str, Any] | None:
         """What that rank gave to `save`; None without it, or if it was saved by another number of ranks."""

@@ -18,7 +18,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pet.config import Config
+from pet.config import Config, ConfigError
+from pet.engine.checkpoint.reading import tensor_crc
 from pet.engine.compiling import compile_model, first_compilation
 from pet.engine.distributed import all_gather_objects, get_world_size, peer_errors
 from pet.engine.precision import Precision
@@ -62,6 +63,24 @@ def _wrapped(model: nn.Module, cfg: Config, find_unused: bool) -> DistributedDat
             static_graph=cfg.SOLVER.DDP.STATIC_GRAPH, gradient_as_bucket_view=True,
             **{sync: cfg.SOLVER.DDP.BROADCAST_BUFFERS},
         )  # fmt: skip
+
+
+def require_same_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Compare parameters and optimizer state over the ranks, which must not begin to train unlike ones. Collective.
+
+    Raises ConfigError on all of them, naming the odd ones. Reads the whole state from the device.
+    """
+    if get_world_size() == 1:
+        return
+    state = [list(unwrap(model).parameters()), optimizer.state_dict()["state"]]
+    crcs = all_gather_objects(tensor_crc(state))
+    odd = [rank for rank, crc in enumerate(crcs) if crc != crcs[0]]
+    if odd:
+        raise ConfigError.of(
+            "MODEL",
+            f"ranks {odd} have other parameters, or another optimizer state, than rank 0 before the first step: what "
+            "makes them must not depend on the rank",
+        )
 
 
 def unwrap(model: nn.Module) -> nn.Module:

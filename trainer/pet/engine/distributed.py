@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from pet.engine.errors import PeerLost
+from pet.engine.likeness import facts_of_this_rank, require_alike
 from pet.engine.signs import begin_collective
 
 if TYPE_CHECKING:
@@ -37,17 +39,21 @@ _LOST_PEER = (
 _control_group: dist.ProcessGroup | None = None
 
 
-def init_process_group(device: torch.device, timeout_seconds: float = 1800.0) -> None:
+def init_process_group(device: torch.device, timeout_seconds: float = 1800.0, config_hash: str | None = None) -> None:
     """Join the group that the launcher's environment describes: NCCL for CUDA, gloo for CPU, none for one process.
 
-    Does nothing in a process that has joined.
+    With a `config_hash` all ranks are compared first, see `pet.engine.likeness`; raises what it raises. Does nothing in
+    a process that has joined.
     """
     global _control_group
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or _control_group is not None:
         return
-    timeout = timedelta(seconds=timeout_seconds)
+    timeout, backend = timedelta(seconds=timeout_seconds), "nccl" if device.type == "cuda" else "gloo"
     with peer_errors():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+        store, rank, world_size = next(rendezvous("env://", timeout=timeout))
+        if config_hash is not None:
+            require_alike(store, rank, world_size, facts_of_this_rank(backend, world_size, config_hash))
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
         _control_group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=timeout))
 
 

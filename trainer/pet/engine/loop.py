@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from pet.config import Config
+from pet.config import Config, deciding_keys
 from pet.engine.checkpointer import CheckPointer
-from pet.engine.ddp import broadcast_buffers, explain_unused, unwrap
-from pet.engine.distributed import get_world_size, is_peer_error, synchronize
+from pet.engine.ddp import broadcast_buffers, explain_unused, require_same_state, unwrap
+from pet.engine.distributed import get_world_size, is_main_process, is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import HookSet, attach, run_all
@@ -112,9 +112,9 @@ class TrainLoop:
         Raises NonFinite rather than save a bad one.
         """
         flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)
-        model = unwrap(self.model)
-        broadcast_buffers(model)
+        broadcast_buffers(unwrap(self.model))
         state: dict[str, Any] = {
+            "config": _texts(self.cfg),
             "hooks": self.hooks.state_dict(),
             "sampler": self.loader.state_dict(),
             "scaler": self._update.precision.state_dict(),
@@ -125,7 +125,7 @@ class TrainLoop:
         epoch, into_epoch = divmod(self.iteration, self.loader.iter_per_epoch)
         whole_epoch = self.loader.max_epoch is not None and into_epoch == 0
         return self.checkpointer.save(
-            model, self.optimizer, self.scheduler, infix="epoch" if whole_epoch else "iter",
+            self.model, self.optimizer, self.scheduler, infix="epoch" if whole_epoch else "iter",
             epoch=epoch if whole_epoch else None, extra=state, rank_state={"rng": get_rng_state()},
             background=background,
         )  # fmt: skip
@@ -143,6 +143,7 @@ class TrainLoop:
 
     def _restore(self) -> None:
         """The state beside model, optimizer and scheduler. Random state comes last: nothing may draw after it."""
+        require_same_state(self.model, self.optimizer)
         if self.cfg.SOLVER.NAN_GUARD_SKIP and (places := self.checkpointer.left_out):
             self.loader.leave_out(places)
             logger.warning("numbers were not finite before: the samples of steps %s are left out, as "
@@ -152,6 +153,9 @@ class TrainLoop:
         extra = self.checkpointer.extra
         for difference in self.loader.differences(extra.get("sampler", {})):
             logger.warning("resume is not bit-exact: the order of samples changed, %s", difference)
+        if is_main_process():
+            for difference in self.checkpointer.differences(self.model, _texts(self.cfg)):
+                logger.warning("resume is not bit-exact: %s", difference)
         self._update.precision.load_state_dict(extra.get("scaler", {}))
         self._storage.load_state_dict(extra.get("storage", {}))
         self.hooks.load_state_dict(extra.get("hooks", {}))
@@ -245,3 +249,8 @@ class TrainLoop:
             return PeerLost(str(error).splitlines()[0])
         out_of_memory = explain_out_of_memory(error, self.iteration + 1, self._batch_shape)
         return out_of_memory or explain_unused(error, self.model) or error
+
+
+def _texts(cfg: Config) -> dict[str, str]:
+    """What decides the arithmetic, as texts to be compared with those of another start."""
+    return {name: repr(value) for name, value in deciding_keys(cfg).items()}

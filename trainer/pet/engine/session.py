@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from pet.config import Config, ConfigError, JobEnvironment
+from pet.config import Config, ConfigError, JobEnvironment, config_hash
 from pet.engine.distributed import init_process_group
 from pet.engine.logger import open_log_file, setup_logger
 from pet.engine.precision import NAMES, compute_dtype
@@ -75,7 +75,8 @@ class Session:
     def start(self, cfg: Config) -> torch.device:
         """Choose the device, join the process group, set up the log and seed the generators. Returns the device.
 
-        Raises ConfigError when MISC.DEVICE is not to be had: training never falls back to the CPU in silence.
+        Raises ConfigError when MISC.DEVICE is not to be had (training never falls back to the CPU in silence), and when
+        the ranks do not all run the same.
         """
         setup_logger(self.rank)
         self.device = _device(cfg.MISC.DEVICE, self.local_rank)
@@ -86,7 +87,7 @@ class Session:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.backends.cudnn.benchmark = cfg.MISC.CUDNN and not cfg.MISC.DETERMINISTIC
-        init_process_group(self.device)
+        init_process_group(self.device, config_hash=config_hash(cfg))
         seed_everything(cfg.MISC.SEED, self.rank)
         return self.device
 

@@ -68,7 +68,7 @@ def tensor_crc(value: Any) -> int:
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
-        yield value.detach()
+        yield value.detach().cpu()
     elif isinstance(value, (dict, list, tuple)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _tensors(item)

@@ -129,7 +129,7 @@ class CheckpointWriter:
         return Manifest(
             iteration=scheduler.iteration - 1, file=file, bytes=0, crc32=0, world_size=get_world_size(),
             config_hash=self._config_hash, torch=str(torch.__version__), threads=torch.get_num_threads(),
-            bucket_bytes=model.bucket_bytes_cap if isinstance(model, DistributedDataParallel) else 0,
+            bucket_bytes=bucket_bytes(model),
             owner_uid=owner.uid, attempt=owner.attempt, restart=owner.restart,
         )  # fmt: skip
 
@@ -150,6 +150,11 @@ class CheckpointWriter:
     def _info(self, manifest: Manifest) -> CheckpointInfo:
         path = self._tenure.folder.at(manifest.file)
         return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, os.path.getmtime(path), verified=True)
+
+
+def bucket_bytes(model: nn.Module) -> int:
+    """The size of DDP's gradient buckets, 0 in one process."""
+    return int(model.bucket_bytes_cap) if isinstance(model, DistributedDataParallel) else 0
 
 
 def _writing(state: dict[str, Any]) -> Write:
