@@ -123,6 +123,11 @@ def test_nor_does_a_lost_peer_for_the_node_of_a_pod_that_has_ended() -> None:
     assert decide(view, NOON).status.reason == "PeerLost"
 
 
+def test_a_hang_that_calls_itself_a_lost_node_is_a_hang() -> None:
+    view = replace(running(nodes=2), pods=(ended(0, 76, report(76, type="NodeLost")), ended(1, 76, report(76))))
+    assert decide(view, NOON).status.reason == "Hang"
+
+
 def test_a_suspension_does_not_wait_for_a_lost_node() -> None:
     view = running(nodes=2)
     view = replace(view, job=running(nodes=2, spec={"suspend": False}).job, unready=unready(30))

@@ -10,7 +10,7 @@ from pet.config.job import PetTrainingJob
 from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED
+from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED, reason_of
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy import reports
 from pet_operator.domain.policy.deadline import cannot_start
@@ -56,7 +56,7 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
 
 def _named(observed: Observed, failures: list[Failure], now: datetime) -> AttemptEnd:
     """With a node go the peers of its ranks: they lose them, or wait for them in vain."""
-    if any(failure.type == NODE_LOST for failure in failures):
+    if any(reason_of(failure) == NODE_LOST for failure in failures):
         failures = [failure for failure in failures if failure.class_ != HANG]
     if all(failure.class_ in _BY_OTHERS for failure in failures):
         failures = [*failures, *reports.under_way(observed)]
