@@ -10,10 +10,13 @@ from harness.hooks import Bad
 from harness.ranks import run_ranks
 from harness.toy import Toy, ToyModel, short_toy, weights
 from harness.training import differences
+from torch._dynamo import lookup_backend
 
 from pet.config import ConfigError
 from pet.engine import compiling
 from pet.engine.distributed import get_rank
+from pet.engine.session import current_session
+from pet.runfiles.heartbeat import Section
 
 COMPILE = ("MISC.COMPILE", True)
 
@@ -93,6 +96,29 @@ def test_compilations_in_later_steps_are_counted_and_many_are_warned_of(
     output = capsys.readouterr().out
     assert output.count("compiled again") == told
     assert ("compiled again 5 times, now in iteration 6: inputs of many shapes" in output) == told
+
+
+def test_a_rank_that_compiles_is_not_taken_for_one_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections: list[Section] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        sections.append(current_session().heartbeat.section)
+        return lookup_backend("aot_eager")(graph, inputs)
+
+    monkeypatch.setattr(compiling, "BACKEND", backend)
+    model = Depths()
+    during: list[Section] = []
+
+    class Looking:
+        def after_backward(self, storage: Any) -> None:
+            during.append(current_session().heartbeat.section)
+
+    hooks = [Deeper(model, 2), Looking()]
+    loop = compiled(tmp_path, steps=4, model=lambda: model, hooks=hooks, save=False).build()
+    sections.clear()
+    loop.run()
+    assert sections == [Section.INIT] * 2
+    assert during == [Section.STEP] * 4
 
 
 def test_what_torch_cannot_compile_is_told_with_the_key_before_the_first_step(

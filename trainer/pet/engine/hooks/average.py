@@ -48,10 +48,10 @@ class EMA(TrainHook):
             torch._foreach_copy_(self._weights, own)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged model, copied to the CPU."""
+        """The averaged model, not copied: who writes it in the background copies all of a state."""
         averages = dict(zip(self._names, self._averages, strict=True))
         model = {name: averages.get(name, value) for name, value in self._model.state_dict().items()}
-        return {"model": {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.items()}}
+        return {"model": {name: value.detach().contiguous() for name, value in model.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there. The names are those of a model that has been resumed."""

@@ -87,11 +87,11 @@ def build_train_hooks(
         hooks.append(PreciseBN(precise_bn_args, measure.PERIOD, measure.NUM_ITER, max_iter))
     window = ProfileWindow.parse(cfg.MISC.PROFILE)
     if window is not None and session.rank in window.ranks:
-        hooks.append(Profiler(window, session.rank, checkpointer.directory or session.run_dir.path))
+        hooks.append(Profiler(session, window, checkpointer.directory or session.run_dir.path))
     if cfg.MISC.COMPILE:
         from pet.engine.hooks.compilation import Recompilations  # seconds to import: it brings torch's compiler
 
-        hooks.append(Recompilations())
+        hooks.append(Recompilations(session))
     if session.rank == 0:
         writers = _writers(cfg, session, checkpointer, max_iter)
         hooks.append(PeriodicWriter(writers, max_iter, cfg.MISC.DISPLAY_ITER, session.metrics.hook_errors))

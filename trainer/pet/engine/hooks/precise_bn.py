@@ -54,8 +54,8 @@ class PreciseBN(LoopHook):
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Measure where it is due."""
         if storage.iter == self.max_iter or (self.period > 0 and storage.iter % self.period == 0):
-            self.trainer.session.enter(Section.EVAL)
-            self._measure()
+            with self.trainer.session.within(Section.EVAL):
+                self._measure()
 
     @torch.no_grad()
     def _measure(self) -> None:

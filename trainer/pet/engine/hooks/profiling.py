@@ -11,6 +11,8 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from pet.config.profile import ProfileWindow
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
+from pet.engine.session import Session
+from pet.runfiles.heartbeat import Section
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +26,11 @@ class Profiler(TrainHook):
 
     priority = Priority.PROFILER
 
-    def __init__(self, window: ProfileWindow, rank: int, folder: str | Path) -> None:
+    def __init__(self, session: Session, window: ProfileWindow, folder: str | Path) -> None:
         """Traces go to `folder`/profile."""
+        self.session = session
         self.window = window
-        self.path = Path(folder, "profile", f"steps{window.first}-{window.last}-rank{rank}.json.gz")
+        self.path = Path(folder, "profile", f"steps{window.first}-{window.last}-rank{session.rank}.json.gz")
         self._profile: profile | None = None
 
     def before_step(self, storage: EventStorage) -> None:
@@ -57,8 +60,9 @@ class Profiler(TrainHook):
 
     def _write(self, recorded: profile) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            recorded.export_chrome_trace(str(self.path))
+            with self.session.within(Section.SAVE):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                recorded.export_chrome_trace(str(self.path))
         except (OSError, RuntimeError) as error:
             logger.warning("the profile was not written: %s; training goes on", error)
         else:
