@@ -124,3 +124,13 @@ def test_no_best_model_comes_of_a_step_whose_losses_were_not_read_yet(tmp_path: 
         training.run()
     assert training.files == []
     assert "after_eval" not in hook.calls
+
+
+def test_without_the_look_at_the_state_it_would_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pet.engine.checkpoint.snapshot.require_finite", lambda state, iteration: None)
+    spoils = Spoils(6, momentum=False)
+    training = toy(tmp_path, 0, hooks=[spoils])
+    spoils.loop = training.build()
+    with pytest.raises(NonFiniteLoss):
+        spoils.loop.run()
+    assert "model_iter6.pth" in training.files

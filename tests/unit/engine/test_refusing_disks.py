@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from harness.failing import KINDS, Volume, failing
+from harness.refusals import Case, cases, check
 from harness.stores import temporary
 from harness.toy import Toy, short_toy, weights
 
@@ -149,3 +150,9 @@ def test_a_volume_that_is_too_small_is_found_after_the_first_step(tmp_path: Path
     with volume.mounted(), pytest.raises(StorageFull, match="no room for checkpoints"):
         loop.run()
     assert loop.iteration == 1
+
+
+# The suite has a slow disk as well, which takes its time.
+@pytest.mark.parametrize("case", [case for case in cases(seed=1, number=12) if case.kind != "slow"], ids=str)
+def test_a_sample_of_the_suite(tmp_path: Path, case: Case) -> None:
+    check(case, tmp_path)

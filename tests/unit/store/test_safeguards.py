@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from harness.corruption import DAMAGES
 from harness.deaths import saving_a_new_iteration, saving_an_existing_iteration
-from harness.stores import attempt, content, iteration_of, old_checkpoint, opened, overwrite, save
+from harness.stores import attempt, content, iteration_of, old_checkpoint, opened, overwrite, save, temporary
 
 from pet.store.errors import CheckpointUnusable, Corrupt, Fenced
 from pet.store.files import digest_of
@@ -96,6 +96,30 @@ def _finds_a_damaged_legacy_file(path: Path) -> None:
         opened(path)
 
 
+def _goes_back_behind_a_step_that_was_not_finite(path: Path) -> None:
+    tenure, _ = opened(path)
+    for iteration in (10, 20):
+        save(tenure, iteration, link=False)
+    tenure.order_rollback(20, [20])
+    assert iteration_of(opened(path, attempt(2))[1]) == 10
+
+
+def _makes_room_down_to_one_that_is_whole(path: Path) -> None:
+    tenure, _ = opened(path)
+    for iteration in (10, 20):
+        save(tenure, iteration, link=False)
+    DAMAGES["flipped bit"](path, "model_iter20.pth", "", False, random.Random(0))
+    tenure.make_room()
+    assert iteration_of(opened(path)[1]) == 10
+
+
+def _leaves_nothing_half_written(path: Path) -> None:
+    tenure, _ = opened(path)
+    (path / ".tmp-10-1-0-7.pth").write_bytes(b"what could not be deleted")
+    save(tenure, 20)
+    assert not temporary(path)
+
+
 class _OsWithout:
     """The module `os` whose fsync does nothing for files, or for folders."""
 
@@ -133,6 +157,16 @@ SAFEGUARDS: dict[str, tuple[Callable[[Path], None], str, Any]] = {
         _keeps_what_was_acknowledged_when_data_is_lost, "pet.store.files.os", _OsWithout(folders=False),
     ),
     "fence": (_keeps_a_zombie_out, "pet.store.tenure.Tenure.fence", lambda self: None),
+    "generation in the fence": (
+        _keeps_a_zombie_out, "pet.store.tenure.is_own", lambda found, mine: found.uid == mine.uid,
+    ),
+    "rollback": (
+        _goes_back_behind_a_step_that_was_not_finite, "pet.store.tenure.Tenure.obey_rollback", lambda self: None,
+    ),
+    "verifying before room is made": (
+        _makes_room_down_to_one_that_is_whole, "pet.store.retention._verifies", lambda folder, entry: True,
+    ),
+    "sweep": (_leaves_nothing_half_written, "pet.store.folder.Folder.sweep", lambda self: None),
     "legacy rule": (
         _stops_at_a_checkpoint_that_lost_its_manifest, "pet.store.opening.legacy_digest",
         lambda folder, owner: digest_of(folder.at("model_latest.pth")),
