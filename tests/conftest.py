@@ -32,16 +32,23 @@ def fashion_mnist() -> Path:
     return CACHE
 
 
+class Uninterrupted(dict[int, Training]):
+    """Trainings without a fault by number of ranks, each run when it is first asked for."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self.folder, self.data = folder, data
+
+    def __missing__(self, ranks: int) -> Training:
+        training = self[ranks] = Training(self.folder / str(ranks), self.data, ranks=ranks)
+        code, output = training.run()
+        assert code == 0, output
+        return training
+
+
 @pytest.fixture(scope="session")
 def uninterrupted(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Training]:
     """The same training without a fault, by number of ranks: what interrupted ones are compared with."""
-    trainings = {}
-    for ranks in (1, 2):
-        training = Training(tmp_path_factory.mktemp(f"uninterrupted-{ranks}"), fashion_mnist, ranks=ranks)
-        code, output = training.run()
-        assert code == 0, output
-        trainings[ranks] = training
-    return trainings
+    return Uninterrupted(tmp_path_factory.mktemp("uninterrupted"), fashion_mnist)
 
 
 @pytest.fixture

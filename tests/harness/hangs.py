@@ -14,7 +14,7 @@ from typing import Any
 from harness.gang import gang, left_behind
 from harness.interruptions import check_end
 from harness.training import Training
-from pet.engine.distributed import get_rank, synchronize
+from pet.engine.distributed import get_rank, get_world_size, synchronize
 from pet.engine.hooks.base import TrainHook
 
 STALL_SECONDS = 5  # the job's own limit
@@ -46,7 +46,7 @@ class Hanging(TrainHook):
         """A loader can only be made to sleep before it begins."""
         if self.kind == "loader" and get_rank() == self.rank and not self.mark.exists():
             samples: Any = self.trainer.loader._dataset  # type: ignore[attr-defined]
-            samples.dataset = Sleepy(samples.dataset, (self.step - 1) * 4, self.mark)
+            samples.dataset = Sleepy(samples.dataset, (self.step - 1) * Training.batch // get_world_size(), self.mark)
 
     def before_step(self, storage: Any) -> None:
         """Hang here?"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
+from itertools import cycle, islice, product
 from pathlib import Path
 
 from harness.training import Training, differences, fault
@@ -14,37 +15,55 @@ SIGKILL, PREEMPTED = -9, 143
 
 @dataclass(frozen=True)
 class Case:
-    """`signal` reaches `target` while rank `rank` is in step `step`."""
+    """`signal` reaches `target` while rank `rank` is in step `step`. A rank that gets SIGSTOP hangs."""
 
     ranks: int
     target: str  # rank or launcher
     signal: str
     rank: int
     step: int
+    workers: int = 0  # of each rank's loader
 
     def __str__(self) -> str:
-        return f"{self.ranks}-ranks-{self.signal}-{self.target}-of-rank-{self.rank}-at-{self.step}"
+        workers = f"-{self.workers}-workers" if self.workers else ""
+        return f"{self.ranks}-ranks{workers}-{self.signal}-{self.target}-of-rank-{self.rank}-at-{self.step}"
+
+    @property
+    def is_asked_to_leave(self) -> bool:
+        """Whether it may save first."""
+        return self.signal in ("SIGTERM", "SIGINT")
 
 
-KINDS = (("rank", "SIGKILL"), ("launcher", "SIGKILL"), ("launcher", "SIGTERM"), ("launcher", "SIGINT"))
+KINDS = (
+    ("rank", "SIGKILL"),
+    ("rank", "SIGSTOP"),
+    ("launcher", "SIGKILL"),
+    ("launcher", "SIGTERM"),
+    ("launcher", "SIGINT"),
+)
+# The job's own limit for a hang: far more than a step takes on a busy machine.
+STALL_SECONDS = 20
 
 
 def cases(seed: int, repetitions: int) -> list[Case]:
-    """`repetitions` of each kind, alternately with one rank and with two, at random steps and ranks.
+    """`repetitions` of each kind, in turns with one to four ranks and with 0 or 2 workers, at random steps and ranks.
 
     In the first half of the training: to agree on a stop may take the ranks half a second.
     """
     dice = random.Random(seed)
     return [
-        Case(ranks, target, signal, dice.randrange(ranks), dice.randrange(2, Training.steps // 2))
+        Case(ranks, target, signal, dice.randrange(ranks), dice.randrange(2, Training.steps // 2), workers)
         for target, signal in KINDS
-        for ranks in (1 + repetition % 2 for repetition in range(repetitions))
+        for ranks, workers in islice(cycle(product((1, 2, 3, 4), (0, 2))), repetitions)
     ]
 
 
 def check(case: Case, folder: Path, data: Path, expected: Training) -> None:
     """Interrupt, run again until the end, compare with the uninterrupted training `expected`."""
-    training = Training(folder, data, ranks=case.ranks, steps=expected.steps, period=expected.period)
+    training = Training(
+        folder, data, ranks=case.ranks, workers=case.workers, steps=expected.steps, period=expected.period,
+        environ={"PETJOB_STALL_SECONDS": str(STALL_SECONDS)} if case.signal == "SIGSTOP" else {},
+    )  # fmt: skip
     training.hooks = [fault(folder, step=case.step, rank=case.rank, target=case.target, number=case.signal)]
     code, output = training.run()
     if case.target == "rank":
@@ -71,9 +90,9 @@ def check_end(training: Training, expected: Training) -> None:
 
 
 def _check_steps(case: Case, training: Training) -> None:
-    """After SIGTERM and SIGINT no step is done twice; after SIGKILL only those since the newest checkpoint."""
+    """Who is asked to leave does no step twice; after another end only those since the newest checkpoint are."""
     every = list(range(1, training.steps + 1))
-    if case.signal != "SIGKILL":
+    if case.is_asked_to_leave:
         assert training.steps_done == every
         return
     possible = []

@@ -24,7 +24,9 @@ class Training:
     folder: Path
     data: Path
     ranks: int = 1
+    workers: int = 0  # of each rank's loader
     steps: int = 64
+    batch: int = 12  # over all ranks; divides by 1, 2, 3 and 4
     period: int = 5  # steps between checkpoints
     hooks: list[dict[str, Any]] = field(default_factory=list)
     overrides: tuple[str, ...] = ()
@@ -55,8 +57,8 @@ class Training:
             "MISC.DISPLAY_ITER": "4",
             "ANALYSER.ENABLED": "False",
             "EVAL.ENABLED": "False",
-            "DATA.LOADER_THREADS": "0",
-            "TRAIN.BATCH_SIZE": "8",
+            "DATA.LOADER_THREADS": str(self.workers),
+            "TRAIN.BATCH_SIZE": str(self.batch),
             "TRAIN.HOOKS": repr(hooks),
             "SOLVER.SCHEDULER.TOTAL_EPOCHS": "None",
             "SOLVER.SCHEDULER.TOTAL_ITERS": str(self.steps),
