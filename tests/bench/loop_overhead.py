@@ -10,23 +10,22 @@ from __future__ import annotations
 import io
 import random
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from harness.counting import StepCounter, StepMarks, bare_loop, fetch_in_advance
+from bench_clock import Stamps
+from harness.counting import StepCounter, StepMarks, bare_loop, fetch_in_advance, give
 from harness.memory import memory_folder
 from harness.toy import Toy, toy_config
+from peer_loops import PERIOD, OldRun
 
 from pet.config import load_config
-from pet.engine.events import get_event_storage
 from pet.tasks.cls.model import GeneralizedCNN
 
 SLIM_RESNET = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
-PERIOD = 20  # steps of a log window
 OLD_RUN = 270_000  # steps
 
 
@@ -43,16 +42,6 @@ class Images(torch.utils.data.Dataset[Any]):
         return self.images[index], index % 10, index
 
 
-class OldRun:
-    """Fills the histories as so many steps would."""
-
-    def before_train(self) -> None:
-        storage = get_event_storage()
-        for name in ("loss_cls", "loss_box", "loss_mask", "loss_rpn", "cls_loss", "total_loss", "time", "data_time"):
-            for _ in range(OLD_RUN):
-                storage.put_scalar(name, 1.0)
-
-
 class Idle:
     """A hook of Pet's four points that does nothing."""
 
@@ -63,23 +52,6 @@ class Idle:
     def before_step(self, storage: Any) -> None: ...
     def after_step(self, storage: Any, **epochs: int) -> None: ...
     def after_train(self, storage: Any) -> None: ...
-
-
-class Stamps:
-    """Batches that note the time at which each is fetched."""
-
-    def __init__(self, batches: list[Any]) -> None:
-        self.batches = batches
-        self.times: list[float] = []
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.batches:
-            self.times.append(time.process_time())
-            yield batch
-
-    def microseconds_per_step(self) -> float:
-        """Without the first step, which allocates."""
-        return 1e6 * (self.times[-1] - self.times[1]) / (len(self.times) - 2)
 
 
 @dataclass(frozen=True)
@@ -96,7 +68,7 @@ class Contender:
         if self.hooks is None:
             bare_loop(loop.model, loop.optimizer, stamps, begin=lambda: None)
         else:
-            loop.loader.batches = stamps  # type: ignore[attr-defined]
+            give(loop, stamps)
             loop.run()
         return stamps.microseconds_per_step()
 
@@ -117,7 +89,7 @@ class Contender:
 CONTENDERS = (
     Contender("bare loop", None),
     Contender("TrainLoop, default hooks", list),
-    Contender(f"  the same after {OLD_RUN:,} steps", lambda: [OldRun()]),
+    Contender(f"  the same after {OLD_RUN:,} steps", lambda: [OldRun(OLD_RUN)]),
     Contender("  and eight idle hooks", lambda: [Idle(number) for number in range(8)]),
 )
 

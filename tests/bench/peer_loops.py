@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_clock import Stamps
+from harness.counting import give
 from harness.toy import ToyModel, short_toy
 
 from pet.engine.events import get_event_storage
@@ -20,8 +22,6 @@ from pet.engine.events import get_event_storage
 PERIOD = 20  # steps between two looks at the losses
 RATE, MOMENTUM = 0.01, 0.9
 LOSSES = ("loss_cls", "loss_box", "loss_mask", "loss_rpn", "total_loss")
-
-Batches = Iterator[Any]
 
 
 class OldRun:
@@ -59,7 +59,7 @@ def _show(step: int, losses: dict[str, torch.Tensor]) -> None:
         logging.getLogger("bench").info({name: float(loss) for name, loss in losses.items()})
 
 
-def bare(batches: Batches, steps: int, history: int) -> None:
+def bare(batches: Stamps, steps: int, history: int) -> None:
     """The least that trains; it keeps nothing and its rate stays."""
     model, optimizer = _parts()
     for inputs, targets, _ in batches:
@@ -68,31 +68,18 @@ def bare(batches: Batches, steps: int, history: int) -> None:
         optimizer.step()
 
 
-def pet(batches: Batches, steps: int, history: int) -> None:
+def pet(batches: Stamps, steps: int, history: int) -> None:
     """Default hooks."""
     with tempfile.TemporaryDirectory() as folder:
         loop = short_toy(
             Path(folder), steps, "MISC.DISPLAY_ITER", PERIOD, "SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0,
             "SOLVER.OPTIMIZER.WEIGHT_DECAY", 0.0, save=False, hooks=[OldRun(history)] if history else [],
         ).build()  # fmt: skip
-        loop.loader = _Given(loop.loader, batches)  # type: ignore[assignment]
+        give(loop, batches)
         loop.run()
 
 
-class _Given:
-    """The loop's loader with other batches."""
-
-    def __init__(self, loader: Any, batches: Batches) -> None:
-        self._loader, self._batches = loader, batches
-
-    def __iter__(self) -> Batches:
-        return iter(self._batches)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
-
-
-def lightning(batches: Batches, steps: int, history: int, log: bool = True) -> None:
+def lightning(batches: Stamps, steps: int, history: int, log: bool = True) -> None:
     """`log_dict` and a CSV logger, or no logger at all."""
     from lightning import LightningModule, Trainer
     from lightning.pytorch.loggers import CSVLogger
@@ -126,12 +113,12 @@ def lightning(batches: Batches, steps: int, history: int, log: bool = True) -> N
         assert trainer.global_step == history + steps
 
 
-def lightning_without_log(batches: Batches, steps: int, history: int) -> None:
+def lightning_without_log(batches: Stamps, steps: int, history: int) -> None:
     """No logger, no `log_dict`."""
     lightning(batches, steps, history, log=False)
 
 
-def accelerate(batches: Batches, steps: int, history: int) -> None:
+def accelerate(batches: Stamps, steps: int, history: int) -> None:
     """`prepare`, `accumulate`, `backward`; it keeps nothing of former steps."""
     from accelerate import Accelerator
 
@@ -148,7 +135,7 @@ def accelerate(batches: Batches, steps: int, history: int) -> None:
         _show(step, losses)
 
 
-def ignite(batches: Batches, steps: int, history: int) -> None:
+def ignite(batches: Stamps, steps: int, history: int) -> None:
     """An engine with two handlers."""
     from ignite.engine import Engine, Events
     from ignite.handlers import LRScheduler
@@ -169,7 +156,7 @@ def ignite(batches: Batches, steps: int, history: int) -> None:
     engine.run(batches, max_epochs=1, epoch_length=steps)
 
 
-def mmengine(batches: Batches, steps: int, history: int) -> None:
+def mmengine(batches: Stamps, steps: int, history: int) -> None:
     """Default hooks but the one that saves."""
     from mmengine.hooks import Hook
     from mmengine.logging import HistoryBuffer
@@ -202,7 +189,7 @@ def mmengine(batches: Batches, steps: int, history: int) -> None:
         ).train()  # fmt: skip
 
 
-LOOPS: dict[str, tuple[Callable[[Batches, int, int], None], bool]] = {  # and whether former steps could matter to it
+LOOPS: dict[str, tuple[Callable[[Stamps, int, int], None], bool]] = {  # and whether former steps could matter to it
     "bare loop": (bare, False),
     "Pet, default hooks": (pet, True),
     "ignite, two handlers": (ignite, False),

@@ -14,14 +14,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_clock import Stamps
 from bench_conditions import conditions
 from harness.toy import ToyData
 from peer_loops import LOOPS, PERIOD
@@ -32,28 +30,11 @@ WARM_UP, BLOCK, BLOCKS = 100, 100, 5
 STEPS = WARM_UP + BLOCK * BLOCKS + 1
 
 
-class Stamps:
-    """STEPS batches that note the time at which each is fetched."""
-
-    dataset = None  # MMEngine asks a source for it
-
-    def __init__(self) -> None:
-        data, places = ToyData(), torch.arange(64).split(8)
-        self.batches = [(data.inputs[place], data.targets[place], place) for place in places]
-        self.times: list[float] = []
-
-    def __len__(self) -> int:
-        return STEPS
-
-    def __iter__(self) -> Iterator[Any]:
-        for step in range(STEPS):
-            self.times.append(time.process_time())
-            yield self.batches[step % len(self.batches)]
-
-    def lowest(self) -> float:
-        """Microseconds per step of the fastest block."""
-        marks = self.times[WARM_UP::BLOCK]
-        return min(1e6 * (after - before) / BLOCK for before, after in pairwise(marks))
+def batches() -> list[Any]:
+    """STEPS of them, eight different ones in turns."""
+    data, places = ToyData(), torch.arange(64).split(8)
+    some = [(data.inputs[place], data.targets[place], place) for place in places]
+    return [some[step % len(some)] for step in range(STEPS)]
 
 
 def measure(name: str, history: int) -> float:
@@ -70,9 +51,9 @@ def measure(name: str, history: int) -> float:
 def one(name: str, history: int, out: str) -> None:
     """Train in this process, and leave the figure in a file."""
     torch.set_num_threads(1)
-    stamps = Stamps()
-    LOOPS[name][0](stamps, STEPS, history)  # type: ignore[arg-type]
-    Path(out).write_text(json.dumps(stamps.lowest()))
+    stamps = Stamps(batches())
+    LOOPS[name][0](stamps, STEPS, history)
+    Path(out).write_text(json.dumps(stamps.fastest_block(WARM_UP, BLOCK)))
 
 
 def compare(rounds: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -87,25 +87,30 @@ class StepMarks:
         self.begin()
 
 
-class FetchedLoader:
-    """A training loader whose batches are there already: how samples are loaded is not the loop's doing."""
+class GivenLoader:
+    """A training loader with other batches: how samples are loaded is not the loop's doing."""
 
-    def __init__(self, loader: TrainLoader) -> None:
+    def __init__(self, loader: TrainLoader, batches: Iterable[Any]) -> None:
         self._loader = loader
-        self.batches = list(loader)
+        self._given = batches
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.batches)
+        return iter(self._given)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
+def give(loop: TrainLoop, batches: Iterable[Any]) -> None:
+    """Let the loop train on these batches."""
+    loop.loader = GivenLoader(loop.loader, batches)  # type: ignore[assignment]
+
+
 def fetch_in_advance(loop: TrainLoop) -> list[Any]:
     """Let the loop find all its batches loaded; returns them."""
-    loader = FetchedLoader(loop.loader)
-    loop.loader = loader  # type: ignore[assignment]
-    return loader.batches
+    batches = list(loop.loader)
+    give(loop, batches)
+    return batches
 
 
 def bare_loop(

@@ -66,6 +66,7 @@ class Change:
         return f"{self.case}-then-{self.ranks}-ranks"
 
 
+CUDA = "cuda"  # only where there is a card: `make bench-trainer`
 # What changes a step, and mostly has a state of its own. Clipping is on in all other settings.
 FEATURES: dict[str, tuple[Any, ...]] = {
     "bfloat16": ("SOLVER.AMP.ENABLED", True),
@@ -75,11 +76,12 @@ FEATURES: dict[str, tuple[Any, ...]] = {
     "sgd": ("SOLVER.OPTIMIZER.TYPE", "SGD"),
     "buffers-sent": ("SOLVER.DDP.BROADCAST_BUFFERS", True),
     "unused-looked-for": ("SOLVER.DDP.FIND_UNUSED", True),
+    CUDA: ("MISC.DEVICE", "cuda", "MISC.DETERMINISTIC", True),
 }
 RANKS = (1, 2, 3, 4)
 SETTINGS = [Setting(*values) for values in product(RANKS, (0, 2), (1, 3))]
-FEATURED = [Setting(ranks, 0, accumulate, feature)
-            for feature in FEATURES for ranks, accumulate in zip(RANKS, (1, 3, 1, 3), strict=True)]  # fmt: skip
+FEATURED = [Setting(ranks, 0, accumulate, feature) for feature in FEATURES if feature != CUDA
+            for ranks, accumulate in zip(RANKS, (1, 3, 1, 3), strict=True)]  # fmt: skip
 CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
 FEATURED_CASES = [Case(setting, stop) for setting in FEATURED for stop in (1, 8, 9, 23, 31)]
 CHANGES = [

@@ -184,7 +184,7 @@ def digest(value: Any) -> str:
 def _pieces(value: Any) -> Iterator[bytes]:
     if isinstance(value, torch.Tensor):
         yield f"{value.dtype}{list(value.shape)}".encode()
-        yield value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, dict):
         for key, item in value.items():
             yield f"{key!r}:".encode()
