@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Training:
 
 @dataclass
 class Writer:
-    """A way to save and to load, each in a folder of its own; `save` may return what to wait for.
+    """A way to save and to load, each in a folder of its own; `save` may return a way to wait for the disk.
 
     `begin` is what a training does once, before its first save.
     """
@@ -95,9 +95,11 @@ def _opened(folder: Path) -> CheckPointer:
     return CheckPointer(str(folder), environment=JobEnvironment())
 
 
-def _pet_save(training: Training, folder: Path) -> None:
+def _pet_save(training: Training, folder: Path, background: bool = False) -> Any:
     training.scheduler.step()
-    _opened(folder).save(training.model, training.optimizer, training.scheduler)
+    pointer = _opened(folder)
+    pointer.save(training.model, training.optimizer, training.scheduler, background=background)
+    return partial(pointer.written, wait=True) if background else None
 
 
 def _pet_load(training: Training, folder: Path) -> None:
@@ -132,7 +134,7 @@ def _dcp_save(training: Training, folder: Path) -> None:
 
 
 def _dcp_async_save(training: Training, folder: Path) -> Any:
-    return dcp.async_save(training.state, checkpoint_id=_emptied(folder))
+    return dcp.async_save(training.state, checkpoint_id=_emptied(folder)).result
 
 
 def _dcp_load(training: Training, folder: Path) -> None:
@@ -155,6 +157,7 @@ def writers() -> list[Writer]:
         Writer("DCP save", _dcp_save, _dcp_load),
         Writer("DCP async_save", _dcp_async_save, _dcp_load),
         Writer("Pet", _pet_save, _pet_load, _opened),
+        Writer("Pet, in the background", partial(_pet_save, background=True), _pet_load, _opened),
     ]
 
 
@@ -168,11 +171,11 @@ def measure(writer: Writer, training: Training, folder: Path) -> None:
     alone = _since(begun)
     os.sync()  # what others wrote is not to be waited for here
     begun = _now()
-    pending = writer.save(training, folder)
+    wait = writer.save(training, folder)
     writer.stalls.append(_since(begun)[0])
     training.compute(steps)
-    if pending is not None:
-        pending.result()
+    if wait is not None:
+        wait()
     seconds, cpu = _since(begun)
     writer.costs.append(seconds - alone[0])
     writer.cpu.append(cpu - alone[1])

@@ -72,6 +72,8 @@ FEATURES: dict[str, tuple[Any, ...]] = {
     "bfloat16": ("SOLVER.AMP.ENABLED", True),
     "float16": ("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "float16"),
     "moving-average": ("SOLVER.EMA.ENABLED", True, "SOLVER.EMA.DECAY", 0.9),
+    "precise-batch-norm": ("TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.PERIOD", 4, "TEST.PRECISE_BN.NUM_ITER", 3),
+    "saved-in-background": ("SOLVER.SNAPSHOT_BACKGROUND", True),
     "no-clipping": ("SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED", False),
     "sgd": ("SOLVER.OPTIMIZER.TYPE", "SGD"),
     "buffers-sent": ("SOLVER.DDP.BROADCAST_BUFFERS", True),
