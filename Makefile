@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator bench-trainer programs format generate lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability bench bench-operator bench-trainer programs format generate record lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ generate: .venv/.ready ## write anew what is derived from the code: the catalogu
 	$(BIN)/python -m pet.config.reference >docs/configuration.md
 	$(BIN)/python hack/resource_reference.py >docs/resource.md
 	$(BIN)/python hack/reasons_reference.py >docs/reasons.md
+
+record: .venv/.ready ## let real launchers tell anew what the operator's tests are fed with
+	PYTHONPATH=tests:trainer $(BIN)/python -m harness.recording
 
 lock: .venv/.ready ## resolve pyproject.toml into requirements.lock anew, with uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

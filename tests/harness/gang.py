@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ class Node:
 
 
 class Gang:
-    """The launchers of one attempt of a training, and what they told."""
+    """The launchers of one attempt of a training, and what they told. `killed` are processes that a test has killed."""
 
     def __init__(self, training: Training, nodes: int, attempt: int = 1) -> None:
         self.folder = training.folder
@@ -63,16 +64,18 @@ class Gang:
             "PET_NNODES": str(nodes), "PET_NPROC_PER_NODE": str(training.ranks // nodes),
             "PET_MASTER_ADDR": "localhost", "PET_MASTER_PORT": str(free_port()),
         }  # fmt: skip
+        self.port = int(common["PET_MASTER_PORT"])
+        self.killed: set[int] = set()
         self.nodes = [self._launch(training, index, common) for index in range(nodes)]
+
+    @property
+    def over(self) -> bool:
+        """Whether all launchers have ended."""
+        return all(node.process.poll() is not None for node in self.nodes)
 
     def wait(self) -> list[int]:
         """Hear them until all have ended; their exit codes. Raises AssertionError if they do not end."""
-
-        def over() -> bool:
-            self.hear()
-            return all(node.process.poll() is not None for node in self.nodes)
-
-        eventually(over, "all launchers end", seconds=TIMEOUT)
+        eventually(lambda: (self.hear(), self.over)[1], "all launchers end", seconds=TIMEOUT)
         return [node.process.returncode for node in self.nodes]
 
     def hear(self) -> list[dict[str, Any]]:
@@ -83,6 +86,15 @@ class Gang:
             except OSError:
                 continue
         return [failure for node in self.nodes for failure in node.seen]
+
+    def ranks(self) -> dict[int, int]:
+        """The processes of all ranks."""
+        return {rank: pid for node in self.nodes for rank, pid in node.ranks().items()}
+
+    def free_port(self) -> bool:
+        """Whether nobody listens at the rendezvous any more."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("localhost", self.port)) != 0
 
     @property
     def output(self) -> str:

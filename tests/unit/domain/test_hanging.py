@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from harness.observing import ended, later, pods, report, running, said, seen, stands
+from harness.recording import recorded
 from harness.timeless import NOON
 
 from pet.runfiles.exits import classify
@@ -25,35 +26,24 @@ from pet_operator.domain.views import TrainerView
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "crds/status.schema.json").read_text(encoding="utf-8"))
 NODES, RANKS = 2, 2  # of each
+# Of rank 3, which waits for its data, while the others wait for it.
+HANGING = [recorded(f"status-hang-{node}") for node in range(NODES)]
+# Later, when all have been started again.
+CURED = [recorded(f"status-hung-{node}") for node in range(NODES)]
 
 
 def rank(
-    number: int, iteration: int = 912, section: str = "step", collective: int = 7, age: float | None = 40.0
+    number: int, iteration: int = 912, section: str = "step", collective: int = 5, age: float | None = 40.0
 ) -> Any:
-    """One rank as its launcher tells of it, in the middle of a hang."""
-    return {
-        "rank": number,
-        "localRank": number % RANKS,
-        "iteration": iteration,
-        "section": section,
-        "collective": collective,
-        "silentSeconds": age or 0.0,
-        "lastStepAgeSeconds": age,
-        "dataSeconds": 0.01,
-    }
+    """One rank as its launcher told of it in the middle of a hang, with some of that changed."""
+    (told,) = (each for node in range(NODES) for each in HANGING[node]["ranks"] if each["rank"] == number)
+    ages = {"silentSeconds": age or 0.0, "lastStepAgeSeconds": age}
+    return {**told, "iteration": iteration, "section": section, "collective": collective, **ages}
 
 
 def document(node_index: int, ranks: list[Any], **fields: Any) -> dict[str, Any]:
     """A whole reply; rank 0 is on the first node."""
-    leads = node_index == 0
-    return {
-        "schema": 1, "uid": "uid-of-job", "name": "job", "nodeIndex": node_index, "attempt": 1, "restarts": 0,
-        "state": "training", "script": "tools/tasks/cls/train_net.py", "worldSize": NODES * RANKS,
-        "iteration": 912 if leads else None, "maxIterations": 2000 if leads else None, "epoch": None,
-        "losses": {"total": 0.5} if leads else None, "learningRate": 0.1 if leads else None,
-        "samplesPerSecond": None, "etaSeconds": None, "stepSeconds": 0.2 if leads else None, "metrics": None,
-        "checkpoint": None, "resumedFrom": None, "accounting": None, "ranks": ranks, "failures": [], **fields,
-    }  # fmt: skip
+    return {**HANGING[node_index], "ranks": ranks, **fields}
 
 
 def told(first: list[Any], second: list[Any], **fields: Any) -> dict[str, TrainerView]:
@@ -85,8 +75,8 @@ AHEAD = [rank(0), rank(1)]
     [
         (AHEAD, [rank(2), rank(3, iteration=911)], (3,), "job-1-1", "step"),
         (AHEAD, [rank(2), rank(3, section="data")], (3,), "job-1-1", "data"),
-        (AHEAD, [rank(2, collective=6), rank(3)], (2,), "job-1-1", "step"),
-        ([rank(0, collective=6), rank(1)], [rank(2), rank(3)], (0,), "job-1-0", "step"),
+        (AHEAD, [rank(2, collective=4), rank(3)], (2,), "job-1-1", "step"),
+        ([rank(0, collective=4), rank(1)], [rank(2), rank(3)], (0,), "job-1-0", "step"),
         ([rank(0, section="done"), rank(1)], [rank(2), rank(3)], (1, 2, 3), "", "step"),
         (AHEAD, [rank(2, section="data"), rank(3, section="data")], (2, 3), "job-1-1", "data"),
     ],
@@ -98,6 +88,13 @@ def test_the_ranks_that_all_others_wait_for_are_named(
     hang = decide(hearing(first, second), later(60)).status.hang
     assert hang is not None
     assert (hang.ranks, hang.pod, hang.section, hang.since) == (ranks, pod, section, later(20))
+
+
+def test_of_what_real_launchers_told_the_right_one_is_named() -> None:
+    first, second = (document["ranks"] for document in HANGING)
+    hang = decide(hearing(first, second), later(60)).status.hang
+    assert hang is not None
+    assert (hang.ranks, hang.pod, hang.node_index, hang.section, hang.iteration) == ((3,), "job-1-1", 1, "data", 912)
 
 
 def test_it_is_told_by_the_condition_the_message_and_an_event() -> None:
@@ -235,9 +232,8 @@ def test_a_long_list_of_ranks_is_cut_in_words() -> None:
 def failure(number: int, code: int = 76, restart: int = 0, **fields: Any) -> dict[str, Any]:
     """An entry of `failures`."""
     kind = classify(code).exit_class
-    stacks = f"rank {number}: all_reduce"
-    plain = {"restart": restart, "rank": number, "class": kind, "exitCode": code, "type": kind, "message": "no step"}
-    return {**plain, "traceback": stacks, "iteration": 912, **fields}
+    (told,) = CURED[1]["failures"]
+    return {**told, "restart": restart, "rank": number, "class": kind, "exitCode": code, "type": kind, **fields}
 
 
 def peer_lost(**fields: Any) -> Observed:
@@ -251,19 +247,16 @@ def test_a_hang_that_is_ended_in_place_is_the_failure_with_its_stacks() -> None:
     """Its launcher starts the ranks again, and no pod tells of it."""
     view = hearing(AHEAD, [rank(2), rank(3, section="data")])
     view = seen(view, decide(view, later(60)))
-    started_again = {"restarts": 1, "state": "restarting"}
-    views = {}
-    for pod, number in zip(pods(NODES), (0, 3), strict=True):
-        content = document(pod.node_index, [], **started_again, failures=[failure(number)])
+    for content in CURED:
         jsonschema.validate(content, SCHEMA)
-        views[pod.uid] = TrainerView(status=decode(LauncherStatus, content), age=0.0)
-    view = replace(view, trainers=views)
+    answers = [TrainerView(status=decode(LauncherStatus, content), age=0.0) for content in CURED]
+    view = replace(view, trainers={pod.uid: each for pod, each in zip(pods(NODES), answers, strict=True)})
     decision = decide(view, later(70))
     cause = decision.status.failure
     assert cause is not None
     assert (decision.status.attempt, decision.status.restarts) == (1, 1)
     assert (cause.class_, cause.exit_code, cause.rank, cause.pod, cause.node) == ("Hang", 76, 3, "job-1-1", "node-1")
-    assert cause.traceback == "rank 3: all_reduce"
+    assert cause.traceback.splitlines()[-1].endswith("in wait_for_data")
     assert "in data after iteration 912" in cause.message
     again = seen(view, decision)
     assert decide(again, later(100)).status.failure == again.status.failure
@@ -279,7 +272,7 @@ def test_a_lost_peer_is_explained_by_what_a_launcher_that_still_runs_tells(code:
     status = decide(peer_lost(failures=[failure(3, code)]), NOON).status
     assert status.failure is not None
     assert (status.attempt, status.reason, status.failure.pod) == (2, reason, "job-1-1")
-    assert (status.failure.rank, status.failure.traceback) == (3, "rank 3: all_reduce")
+    assert (status.failure.rank, status.failure.traceback) == (3, CURED[1]["failures"][0]["traceback"])
 
 
 def test_what_was_before_the_ranks_were_started_again_explains_nothing() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from harness.observing import begun, ended, later, pod, pod_manifest, report, running
+from harness.recording import recorded
 from harness.timeless import NOON
 
+from pet.runfiles.exits import ExitCode
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import describe
@@ -41,6 +43,18 @@ def test_the_launcher_s_own_account_is_kept_with_where_it_happened() -> None:
         iteration=912,
         traceback="File …",
     )
+
+
+@pytest.mark.parametrize(
+    "kind", [code.exit_class for code in ExitCode if code not in (ExitCode.SUCCEEDED, ExitCode.OOM)]
+)
+def test_what_a_real_launcher_left_is_taken_over(kind: str) -> None:
+    told = recorded(f"termination-{kind}")
+    found = cause(ended(0, told["exitCode"], told))
+    assert (found.class_, found.type, found.message) == (kind, told["type"], told["message"])
+    assert (found.exit_code, found.rank, found.iteration) == (told["exitCode"], told["rank"], told["iteration"])
+    assert found.traceback == told["traceback"]
+    assert found.rank == (None if kind in ("PeerLost", "Preempted") else 1)
 
 
 NO_LIMIT = "the container ran out of memory (it has no limit of its own: the node had no more)"

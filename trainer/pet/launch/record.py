@@ -104,7 +104,7 @@ class Record:
             past.observation = observe(group.directory, group.ranks)
             past.counters += Counters.of(past.observation)
             past.checkpoint = _newest_checkpoint(past.observation, past.checkpoint)
-            failures = _failures(list(group.exits.values()), past.observation, restart=self._starts - 1)
+            failures = _failures(list(group.exits.values()), restart=self._starts - 1)
             past.failures = (*past.failures, *failures)
             self._group = None
 
@@ -123,7 +123,7 @@ class Record:
         if group is not None:
             observation = observe(group.directory, group.ranks)
             counters = counters + Counters.of(observation)
-            failures = (*failures, *_failures(list(group.exits.values()), observation, restart=starts - 1))
+            failures = (*failures, *_failures(list(group.exits.values()), restart=starts - 1))
         return Snapshot(
             phase=phase,
             starts=starts,
@@ -142,18 +142,17 @@ def _newest_checkpoint(observation: Observation, known: int | None) -> int | Non
     return metrics.checkpoint.iteration if metrics and metrics.checkpoint else known
 
 
-def _failures(exits: Collection[RankExit], observation: Observation, restart: int) -> list[RankFailure]:
+def _failures(exits: Collection[RankExit], restart: int) -> list[RankFailure]:
     """The causes, first ones first; where this node has none, the ranks that lost a peer."""
     bad = [exit for exit in exits if is_cause(exit)]
     bad = bad or [exit for exit in exits if exit.exit_code is ExitCode.PEER_LOST]
     failures = []
     for exit in sorted(bad, key=lambda exit: (exit.order, exit.rank))[:_FAILURES_OF_A_START]:
         type_, message = describe(exit)
-        heartbeat = observation.heartbeats.get(exit.rank)
         code = exit.exit_code
         failures.append(
             RankFailure(
-                restart=heartbeat.restart if heartbeat else restart,
+                restart=restart,
                 rank=exit.rank,
                 exit_class=code.exit_class,
                 exit_code=int(code),

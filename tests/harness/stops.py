@@ -1,0 +1,142 @@
+"""Real trainings that are asked to stop, at every kind of moment, and all that must hold of how they leave."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.gang import gang, left_behind
+from harness.interruptions import check_end
+from harness.training import Training
+from pet.engine.distributed import get_rank
+from pet.engine.signals import stop_requested
+
+RANKS, NODES = 2, 2
+PREEMPTED = 143
+WITHIN = 60.0  # seconds; a signal is passed on long before
+SLOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """`moment`: import, init, step, save, evaluation, slow (rank 0 takes long to write), peer (a rank dies as well).
+
+    `targets` are the nodes whose launchers get SIGTERM, once or twice.
+    """
+
+    moment: str
+    targets: tuple[int, ...]
+    twice: bool
+    step: int
+    seconds: float  # after the launchers' start, for import and init
+
+    def __str__(self) -> str:
+        times = "twice" if self.twice else "once"
+        return f"{self.moment}-of-nodes-{'-'.join(map(str, self.targets))}-{times}-at-{self.step}-{self.seconds:.2f}"
+
+
+MOMENTS = ("import", "init", "step", "save", "evaluation", "slow", "peer")
+_BEFORE_STEPS = {"import": (0.0, 2.0), "init": (2.0, 8.0)}
+_TARGETS = ((0,), (1,), (0, 1))
+
+
+def stops(seed: int, number: int) -> list[Stop]:
+    """Every moment by turns."""
+    dice = random.Random(seed)
+    return [
+        Stop(
+            moment=MOMENTS[index % len(MOMENTS)],
+            targets=dice.choice(_TARGETS),
+            twice=dice.random() < 0.5,
+            # A save or an evaluation at the end of a period.
+            step=5 * dice.randint(1, 5),
+            seconds=dice.uniform(*_BEFORE_STEPS.get(MOMENTS[index % len(MOMENTS)], (0.0, 0.0))),
+        )
+        for index in range(number)
+    ]
+
+
+class Stopping:
+    """The hook on rank 0 that has the launchers signalled once; the next attempt finds its mark."""
+
+    def __init__(self, moment: str, targets: list[int], twice: bool, step: int, folder: str) -> None:
+        self.moment = moment
+        self.targets = targets
+        self.twice = twice
+        self.step = step
+        self.folder = Path(folder)
+        self.iteration = 0
+
+    def before_step(self, storage: Any) -> None:
+        """In a step."""
+        self.iteration = storage.iter
+        if storage.iter == self.step and self.moment in ("step", "slow", "peer"):
+            self._fire()
+
+    def on_checkpoint(self, state: Any) -> None:
+        """In a save, the periodic one or the one of the stop."""
+        if self.moment == "save" and self.iteration == self.step:
+            self._fire()
+        if self.moment == "slow" and get_rank() == 0 and stop_requested():
+            time.sleep(SLOW_SECONDS)
+
+    def after_eval(self, metrics: Any) -> None:
+        """In an evaluation."""
+        if self.moment == "evaluation" and self.iteration == self.step:
+            self._fire()
+
+    def _fire(self) -> None:
+        mark = self.folder / "stop-fired"
+        if get_rank() != 0 or mark.exists():
+            return
+        mark.touch()
+        pids = [int((self.folder / f"launcher{node}.pid").read_text()) for node in self.targets]
+        for pid in pids * (2 if self.twice else 1):
+            os.kill(pid, signal.SIGTERM)
+        if self.moment == "peer":
+            os.kill(os.getpid(), signal.SIGKILL)
+        deadline = time.monotonic() + WITHIN
+        while 0 in self.targets and stop_requested() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+
+def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
+    """All launchers leave with what was done so far saved, and the next attempt ends as if there had been one."""
+    args = {"moment": stop.moment, "targets": list(stop.targets), "twice": stop.twice, "step": stop.step,
+            "folder": str(folder)}  # fmt: skip
+    training = Training(folder, data, ranks=RANKS, steps=expected.steps, period=expected.period)
+    training.hooks = [{"type": "harness.stops:Stopping", "args": args}]
+    training.environ = {"PETJOB_GRACE_SECONDS": "60"}
+    if stop.moment == "evaluation":
+        training.overrides = ("EVAL.ENABLED", "True", "TEST.FREQUENCY_ITERS", "5")
+    with gang(training, NODES) as made:
+        if stop.moment in _BEFORE_STEPS:
+            time.sleep(stop.seconds)
+            made.signal(signal.SIGTERM, *stop.targets)
+        codes = made.wait()
+        print(made.output)
+        assert left_behind(made) == []
+    if stop.moment == "peer":
+        # The rank that died is the cause on its node; the others could not save without it.
+        assert codes[0] == 139
+        assert made.nodes[0].termination["rank"] == 0
+        assert codes[1] in (75, PREEMPTED)
+    elif stop.moment in _BEFORE_STEPS:
+        # Launchers that never met end by themselves, those asked to stop as such.
+        assert all(codes[node] == PREEMPTED for node in stop.targets)
+        assert all(code in (75, PREEMPTED) for code in codes)
+    else:
+        assert codes == [PREEMPTED] * NODES
+        saved = {node.termination["savedIteration"] for node in made.nodes} - {None}
+        assert saved == {training.steps_done[-1]}, "all ranks leave at one step, and it is saved"
+    with gang(training, NODES, attempt=2) as again:
+        assert again.wait() == [0] * NODES, again.output
+    if stop.moment not in ("peer",):
+        assert training.steps_done == list(range(1, expected.steps + 1)), "no step is lost or made twice"
+    if stop.moment != "evaluation":  # which logs what it found
+        check_end(training, expected)
