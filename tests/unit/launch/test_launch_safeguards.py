@@ -118,7 +118,8 @@ SAFEGUARDS: dict[str, tuple[Any, str, Any, Callable[[Path], None]]] = {
         _takes_an_older_kill_for_none_of_this_start,
     ),
     "a good code of a rank at work is none": (
-        RankExit, "exit_code", property(lambda self: classify(self.code)), _takes_a_good_end_in_the_middle_for_none,
+        RankExit, "exit_code", property(lambda self: classify(self.code)),
+        _takes_a_good_end_in_the_middle_for_none,
     ),
 }  # fmt: skip
 

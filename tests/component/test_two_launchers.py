@@ -1,0 +1,26 @@
+"""A real training over two launchers: asked to stop while it saves, twice, and a rank killed when it goes on.
+
+A sample; `tests/reliability` has many of each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import kills, stops
+from harness.training import Training
+
+
+@pytest.mark.parametrize("stop", [stops.Stop("save", (1,), twice=True, step=10, seconds=0.0)], ids=str)
+def test_all_leave_with_their_work_saved(
+    stop: stops.Stop, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
+) -> None:
+    stops.check(stop, tmp_path / "training", fashion_mnist, uninterrupted[2])
+
+
+@pytest.mark.parametrize("case", [kills.Kills(nodes=2, kills=((0.0, 1),))], ids=str)
+def test_a_killed_rank_is_named_and_got_over(
+    case: kills.Kills, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
+) -> None:
+    assert kills.check(case, tmp_path / "training", fashion_mnist, uninterrupted[2]) == 1
