@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 
 def seed_everything(seed: int, rank: int) -> None:
@@ -27,6 +28,9 @@ def seed_generators(value: int) -> None:
 @contextmanager
 def borrowed_generators() -> Iterator[None]:
     """Afterwards the CPU's generators go on as if nothing had been drawn inside."""
+    if get_worker_info() is not None:  # nobody else draws there
+        yield
+        return
     python, numpy, own = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
     try:
         yield
