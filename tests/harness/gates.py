@@ -64,3 +64,24 @@ class Broken:
         """Fail here?"""
         if storage.iter == self.step:
             raise ValueError(f"broken in step {self.step}")
+
+
+class SaveHeld:
+    """Holds rank 0 in the save after a step, the data written and nothing committed, until it is asked to stop."""
+
+    def __init__(self, folder: str, step: int) -> None:
+        """Once it holds there is a file `saving` in `folder`."""
+        self.mark = Path(folder) / "saving"
+        self.step = step
+
+    def before_step(self, storage: Any) -> None:
+        """The next file that has to be on the disk is the checkpoint after this step."""
+        if get_rank() == 0 and storage.iter == self.step:
+            self._fsync, os.fsync = os.fsync, self._hold
+
+    def _hold(self, descriptor: int) -> None:
+        os.fsync = self._fsync
+        self.mark.touch()
+        while stop_requested() is None:
+            time.sleep(0.02)
+        os.fsync(descriptor)
