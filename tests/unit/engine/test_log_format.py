@@ -131,3 +131,21 @@ def test_other_ranks_print_warnings_and_errors_only(capsys: pytest.CaptureFixtur
                                                (90_000, "1 day, 1:00:00")])  # fmt: skip
 def test_durations_are_hours_minutes_and_seconds(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is always full")
+def test_a_log_file_on_a_full_disk_is_said_once_and_the_log_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CURRENT_TIME", raising=False)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "train_by-hand.txt").symlink_to("/dev/full")
+    setup_logger(0)
+    open_log_file(str(tmp_path))
+    log = logging.getLogger("pet.test")
+    for number in range(3):
+        log.info("line %d", number)
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert [f"line {number}" in out for number in range(3)] == [True] * 3
+    assert out.count("lacks lines: [Errno 28] No space left on device; training goes on") == 1

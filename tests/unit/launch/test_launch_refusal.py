@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -37,3 +39,22 @@ def test_an_exit_while_it_prepares_is_no_success(last_word: Path, monkeypatch: p
     monkeypatch.setattr(main, "make_plan", lambda *arguments: sys.exit(0))
     assert launch(["--cfg", "a.yaml"], Path("tools")) is ExitCode.APP_ERROR
     assert json.loads(last_word.read_text())["type"] == "SystemExit"
+
+
+def test_a_checkpoint_folder_on_a_read_only_volume_is_waited_for_and_no_mistake_of_the_file(
+    tmp_path: Path, last_word: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cfg = tmp_path / "cfgs/tasks/cls/fake.yaml"
+    cfg.parent.mkdir(parents=True)
+    cfg.write_text(f"MISC: {{DEVICE: cpu, CKPT: {tmp_path}/ckpt}}\nTRAIN: {{DATASETS: [fashion_mnist_train]}}\n")
+    monkeypatch.chdir(tmp_path)
+    tools = Path(__file__).resolve().parents[3] / "trainer/tools"
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr("pet.store.lock.make_directory", refuse)
+    assert launch(["--cfg", "cfgs/tasks/cls/fake.yaml", "--nproc", "1"], tools) is ExitCode.STORAGE_FULL
+    message = json.loads(last_word.read_text())
+    assert (message["exitCode"], message["class"]) == (79, "StorageFull")
+    assert "takes no writes ([Errno 30] Read-only file system" in capfd.readouterr().err

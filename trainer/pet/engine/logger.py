@@ -47,7 +47,7 @@ def open_log_file(directory: str) -> Path | None:
         return None
     path = Path(directory) / "log" / f"train_{os.environ.get('CURRENT_TIME') or 'by-hand'}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, encoding="utf-8")
+    file = _LogFile(path, encoding="utf-8")
     file.setFormatter(PetFormatter())
     root.addHandler(file)
     kept.setTarget(file)
@@ -79,3 +79,18 @@ class PetFormatter(logging.Formatter):
 
 
 PREFIX_WIDTH = len("[mm-dd HH:MM:SS] ")
+
+
+class _LogFile(logging.FileHandler):
+    """A file whose disk may refuse lines. That is said once; the log goes on elsewhere, and training with it."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Called by `logging` in the place of raising."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            logging.getLogger(__name__).warning("%s lacks lines: %s; training goes on", self.baseFilename, error)
