@@ -52,6 +52,7 @@ class Store(RuleBasedStateMachine):
         self.former: Tenure | None = None
         self.known: dict[int, Known] = {}
         self.iteration = 0
+        self.before: int | None = None  # the next start has to go on from before this step
         self.uids = 1
 
     def teardown(self) -> None:
@@ -104,6 +105,30 @@ class Store(RuleBasedStateMachine):
         self.known[target].whole = False
         self.known[target].listed = not manifest and kind != "pair of another"
 
+    @precondition(lambda self: self.tenure is not None)
+    @rule()
+    def make_room(self) -> None:
+        """Only the newest that is whole stays of the running job's own, and what is newer and damaged."""
+        own = [i for i, known in self.known.items() if known.uid == self.identity.uid and known.listed]
+        sure = max((i for i in own if self.known[i].certain and self.known[i].whole), default=None)
+        self._running().make_room()
+        if sure is None:
+            return
+        for iteration in own:
+            if iteration < sure:
+                del self.known[iteration]
+        if any(iteration > sure and not self.known[iteration].certain for iteration in own):
+            # One whose save was cut off may be there after all, and be the one that stayed.
+            self.known[sure].certain = False
+
+    @precondition(lambda self: self.tenure is not None and self.iteration > 0)
+    @rule(back=st.integers(0, 4))
+    def meet_a_step_that_is_not_finite(self, back: int) -> None:
+        """It ends the process; the next one, whoever it is, goes on from before that step."""
+        self.before = max(1, self.iteration - back)
+        self._running().order_rollback(self.before, [])
+        self.former, self.tenure = self.tenure, None
+
     @rule()
     def restart(self) -> None:
         self._start()
@@ -121,6 +146,7 @@ class Store(RuleBasedStateMachine):
     @rule()
     def begin_anew(self) -> None:
         """Everything that others left is moved aside. Later starts resume what this job commits."""
+        self.before = None
         self._new_uid()
         self.known.clear()
         self._start(own_only=True)
@@ -144,6 +170,10 @@ class Store(RuleBasedStateMachine):
     def _start(self, own_only: bool = False) -> None:
         if self.tenure is not None:
             self.former, self.tenure = self.tenure, None
+        ever_known = bool(self.known)
+        if self.before is not None:
+            self.known = {iteration: known for iteration, known in self.known.items() if iteration < self.before}
+            self.before = None
         sure = [iteration for iteration, known in self.known.items() if known.certain and known.whole]
         floor = max(sure, default=None)
         found_bad = not own_only and self.folder.exists() and bool(hidden(self.folder, "bad"))
@@ -151,7 +181,7 @@ class Store(RuleBasedStateMachine):
             tenure, selected = opened(self.folder, self.identity, own_only=own_only)
         except CheckpointUnusable:
             assert floor is None, f"{floor} was whole"
-            assert found_bad or self.known, "there was nothing to be damaged"
+            assert found_bad or ever_known, "there was nothing to be damaged"
             self.begin_anew()
             return
         assert not temporary(self.folder)
