@@ -112,6 +112,9 @@ def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
     training = Training(folder, data, ranks=RANKS, steps=expected.steps, period=expected.period)
     training.hooks = [{"type": "harness.stops:Stopping", "args": args}]
     training.environ = {"PETJOB_GRACE_SECONDS": "60"}
+    if stop.moment in _BEFORE_STEPS:
+        # A launcher whose peer never comes waits so long: in a cluster the operator ends it sooner.
+        training.environ["PETJOB_STARTUP_SECONDS"] = "60"
     if stop.moment == "evaluation":
         training.overrides = ("EVAL.ENABLED", "True", "TEST.FREQUENCY_ITERS", "5")
     with gang(training, NODES) as made:
@@ -134,6 +137,7 @@ def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
         assert codes == [PREEMPTED] * NODES
         saved = {node.termination["savedIteration"] for node in made.nodes} - {None}
         assert saved == {training.steps_done[-1]}, "all ranks leave at one step, and it is saved"
+    training.environ.clear()
     with gang(training, NODES, attempt=2) as again:
         assert again.wait() == [0] * NODES, again.output
     if stop.moment not in ("peer",):
