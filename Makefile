@@ -42,7 +42,7 @@ test-integration: programs ## a real control plane: command line, operator, node
 programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source once, in some ten minutes
 	PYTHONPATH=tests $(BIN)/python -m testbed.programs
 
-test-reliability: programs ## every fault with all its repetitions; about an hour
+test-reliability: programs ## every fault with all its repetitions; some hours
 	$(BIN)/pytest tests/reliability
 
 bench: .venv/.ready ## figures as ratios in one run
