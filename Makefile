@@ -58,6 +58,7 @@ bench-trainer: .venv-bench/.ready ## the trainer beside other trainers, ways to 
 	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_checkpoints.py
 	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_recovery.py
 	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_input.py
+	PYTHONPATH=tests .venv-bench/bin/python tests/bench/trainer_gpu.py
 
 format: .venv/.ready ## let ruff format the code
 	$(BIN)/ruff check --fix

@@ -8,13 +8,14 @@ said so; `--device cpu` runs the same lines small, to see that they work.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,18 @@ from harness.memory import memory_folder
 from harness.toy import Toy
 from peer_loops import PERIOD
 from torch import nn
+from trainer_input import CLASSES, make_images, reference_loader
 
 from pet.config import load_config
+from pet.engine.loop import TrainLoop
+from pet.tasks.cls.batch import make_collate
+from pet.tasks.cls.dataset import build_dataset
 from pet.tasks.cls.model import GeneralizedCNN
 
 CFG = "cfgs/tasks/cls/ImageNet/resnet50_1x.yaml"
-CLASSES, RATE = 1000, 1e-3
-BATCHES = 8  # different ones, in turns
+RATE = 1e-3
+BATCHES = 8  # different ones of noise, in turns
+IMAGES = 1024  # files
 WARM_UP = 20  # steps
 STOPS = (1, 17)  # of the check of a resume
 
@@ -44,39 +50,51 @@ class Bench:
 
     device: torch.device
     batch: int
-    size: int  # pixels along a side
+    size: int  # pixels along a side of noise
     steps: int
+    workers: int  # of a loader of files
+    files: Path  # below which they lie
     precision: str = "fp32"  # or bf16, which goes with channels_last
+    from_files: bool = False  # or noise that is on the host already
 
     @property
     def is_mixed(self) -> bool:
         return self.precision == "bf16"
 
+    @property
+    def noise(self) -> list[Any]:
+        """As many batches as steps, a few of them in turns, page-locked for CUDA."""
+        locked = self.device.type == "cuda"
+        some = [
+            tuple(part.pin_memory() if locked else part for part in (
+                torch.randint(256, (self.batch, 3, self.size, self.size), dtype=torch.uint8),
+                torch.randint(CLASSES, (self.batch,)), torch.arange(self.batch)))
+            for _ in range(BATCHES)
+        ]  # fmt: skip
+        return [some[step % BATCHES] for step in range(self.steps)]
 
-class Synthetic:
-    """Batches of noise that are on the host already, page-locked for CUDA; knows how long it took to use them."""
+
+class Clock:
+    """The wall time of all steps but the first and the last; also a hook."""
+
+    name = "Clock"
+    priority = 0
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.marks: list[float] = []
-        locked = bench.device.type == "cuda"
-        self.batches = [
-            tuple(part.pin_memory() if locked else part for part in (
-                torch.randint(256, (bench.batch, 3, bench.size, bench.size), dtype=torch.uint8),
-                torch.randint(CLASSES, (bench.batch,)), torch.arange(bench.batch)))
-            for _ in range(BATCHES)
-        ]  # fmt: skip
 
-    def __iter__(self) -> Iterator[Any]:
-        for step in range(self.bench.steps):
-            if step in (WARM_UP, self.bench.steps - 1):
-                _wait(self.bench.device)
-                self.marks.append(time.perf_counter())
-            yield self.batches[step % BATCHES]
+    def before_step(self, storage: Any) -> None:
+        self.tick(storage.iter - 1)
+
+    def tick(self, step: int) -> None:
+        """Step `step`, from 0, begins."""
+        if step in (WARM_UP, self.bench.steps - 1):
+            _wait(self.bench.device)
+            self.marks.append(time.perf_counter())
 
     @property
     def images_per_second(self) -> float:
-        """Of all but the first steps."""
         begun, ended = self.marks
         return (self.bench.steps - 1 - WARM_UP) * self.bench.batch / (ended - begun)
 
@@ -117,38 +135,46 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _toy(bench: Bench, folder: Path, *, save: bool = False) -> Toy:
+def _build(bench: Bench, folder: Path, *, save: bool = False, hooks: Sequence[Any] = ()) -> TrainLoop:
+    """The classification training that the configuration says, on what the bench gives it."""
     keys = {
         "MISC.DEVICE": bench.device.type, "TRAIN.BATCH_SIZE": bench.batch, "EVAL.ENABLED": False,
         "MISC.CHANNELS_LAST": bench.is_mixed, "SOLVER.AMP.ENABLED": bench.is_mixed, "MISC.DISPLAY_ITER": PERIOD,
-        "DATA.LOADER_THREADS": 0, "SOLVER.SCHEDULER.TOTAL_EPOCHS": 1, "SOLVER.SCHEDULER.POLICY": "COSINE",
-        "SOLVER.OPTIMIZER.BASE_LR": RATE,
+        "DATA.LOADER_THREADS": bench.workers, "TRAIN.DATASETS": ("Noise_train",), "MODEL.NUM_CLASSES": CLASSES,
+        "SOLVER.SCHEDULER.TOTAL_EPOCHS": None, "SOLVER.SCHEDULER.TOTAL_ITERS": bench.steps,
+        "SOLVER.SCHEDULER.POLICY": "COSINE", "SOLVER.OPTIMIZER.BASE_LR": RATE, "SOLVER.SNAPSHOT_EPOCHS": None,
+        "TEST.FREQUENCY_EPOCHS": -1,
     }  # fmt: skip
     cfg = load_config("cls", cfg_file=CFG, overrides=[str(word) for pair in keys.items() for word in pair])
-    return Toy(folder, cfg, save=save, model=lambda: GeneralizedCNN(cfg), data=range(bench.steps * bench.batch))  # type: ignore[arg-type]
+    loop = Toy(folder, cfg, save=save, model=lambda: GeneralizedCNN(cfg), data=build_dataset(cfg, is_train=True),
+               collate=make_collate(cfg), hooks=hooks).build()  # fmt: skip
+    if not bench.from_files:
+        give(loop, bench.noise)
+    return loop
 
 
-def pet(bench: Bench, batches: Synthetic, folder: Path) -> None:
+def pet(bench: Bench, clock: Clock, folder: Path) -> None:
     """Our loop with its default hooks."""
-    loop = _toy(bench, folder).build()
-    give(loop, batches)
-    loop.run()
+    _build(bench, folder, hooks=[clock]).run()
 
 
-def plain(bench: Bench, batches: Synthetic, folder: Path) -> None:
-    """Loss, accuracy and rate are taken in each step, as the reference's logger does."""
+def plain(bench: Bench, clock: Clock, folder: Path) -> None:
+    """Loss and accuracy are read in each step, as the reference's logger does."""
     layout = torch.channels_last if bench.is_mixed else torch.contiguous_format
-    model = torchvision.models.resnet50().to(bench.device, memory_format=layout)
+    model = torchvision.models.resnet50(num_classes=CLASSES).to(bench.device, memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=1e-4)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, bench.steps)
     criterion = nn.CrossEntropyLoss()
     taken: list[float] = []
-    for images, labels, _ in batches:
-        # The reference's loader gives floats: it has normalised on the host. Here that is not its cost.
-        images = images.to(bench.device, non_blocking=True).float().div_(255).to(memory_format=layout)
-        labels = labels.to(bench.device, non_blocking=True)
+    batches = _endless(bench) if bench.from_files else iter(bench.noise)
+    for step in range(bench.steps):
+        clock.tick(step)
+        images, labels, *_ = next(batches)
+        images, labels = images.to(bench.device, non_blocking=True), labels.to(bench.device, non_blocking=True)
+        if not images.is_floating_point():
+            images = images.float().div_(255)
         with torch.autocast(bench.device.type, torch.bfloat16, enabled=bench.is_mixed):
-            outputs = model(images)
+            outputs = model(images.to(memory_format=layout))
             loss = criterion(outputs, labels)
         optimizer.zero_grad()
         loss.backward()
@@ -157,7 +183,13 @@ def plain(bench: Bench, batches: Synthetic, folder: Path) -> None:
         taken += [loss.item(), (outputs.argmax(1) == labels).float().mean().item()]
 
 
-CONTENDERS: dict[str, Callable[[Bench, Synthetic, Path], None]] = {"plain loop": plain, "Pet, default hooks": pet}
+def _endless(bench: Bench) -> Iterator[Any]:
+    """One epoch after the other."""
+    while True:
+        yield from reference_loader(bench.files, bench.workers, bench.batch)
+
+
+CONTENDERS: dict[str, Callable[[Bench, Clock, Path], None]] = {"plain loop": plain, "Pet, default hooks": pet}
 
 
 def compare(bench: Bench, rounds: int, folder: Path) -> None:
@@ -166,28 +198,27 @@ def compare(bench: Bench, rounds: int, folder: Path) -> None:
     dice = random.Random(0)
     for _ in range(rounds):
         for name in dice.sample(list(CONTENDERS), len(CONTENDERS)):
-            batches = Synthetic(bench)
-            CONTENDERS[name](bench, batches, folder)
-            speeds[name].append(batches.images_per_second)
+            clock = Clock(bench)
+            CONTENDERS[name](bench, clock, folder)
+            speeds[name].append(clock.images_per_second)
     first = statistics.median(speeds["plain loop"])
     for name, values in speeds.items():
         median = statistics.median(values)
-        print(f"{name:24}{bench.precision:>8}{median:12.1f}{min(values):10.1f}{max(values):10.1f}{median / first:8.3f}")
+        source = "files" if bench.from_files else "noise"
+        print(f"{name:20}{source:>8}{bench.precision:>8}{median:12.1f}{min(values):10.1f}{max(values):10.1f}"
+              f"{median / first:8.3f}")  # fmt: skip
 
 
 def count_waits(bench: Bench, folder: Path) -> int:
     """How often a step that does not log waits for the device."""
     waits = Waits()
-    loop = replace(_toy(bench, folder), hooks=[waits]).build()
-    give(loop, Synthetic(bench))
-    loop.run()
+    _build(bench, folder, hooks=[waits]).run()
     return waits.in_steps_without_a_log
 
 
 def time_save(bench: Bench, folder: Path) -> float:
     """Seconds that the loop waits for a save of the model with its momentum."""
-    loop = _toy(bench, folder, save=True).build()
-    give(loop, Synthetic(bench))
+    loop = _build(bench, folder, save=True)
     loop.run()
     _wait(bench.device)
     loop.scheduler.step()
@@ -210,6 +241,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of a loader of files")
     parser.add_argument("--steps", type=int, default=121)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -218,12 +250,15 @@ def main() -> None:
         return
     device = torch.device(args.device)
     card = torch.cuda.get_device_name() if args.device == "cuda" else "the CPU"
-    print(f"GPU: ResNet-50 on {card}, {args.batch} images of {args.size} pixels a step, synthetic\n{conditions()}")
-    print(f"{'':32}{'images/s':>12}{'lowest':>10}{'highest':>10}{'ratio':>8}")
+    print(f"GPU: ResNet-50 on {card}, {args.batch} images of {args.size} pixels a step\n{conditions()}")
+    print(f"{'':36}{'images/s':>12}{'lowest':>10}{'highest':>10}{'ratio':>8}")
     with memory_folder() as folder:
-        bench = Bench(device, args.batch, args.size, args.steps)
-        for precision in ("fp32", "bf16"):
-            compare(replace(bench, precision=precision), args.rounds, folder / precision)
+        files = folder / "data"
+        make_images(files, max(IMAGES, args.batch) if args.device == "cuda" else args.batch)
+        os.environ["PETJOB_DATA_DIR"] = str(files)
+        bench = Bench(device, args.batch, args.size, args.steps, args.workers, files)
+        for precision, from_files in product(("fp32", "bf16"), (False, True)):
+            compare(replace(bench, precision=precision, from_files=from_files), args.rounds, folder / "compared")
         print(f"stall of a save: {time_save(bench, folder / 'saved'):.3f} s")
         exact = resumed_exactly(folder / "exact", args.device)
         waits = count_waits(bench, folder / "waits") if args.device == "cuda" else 0

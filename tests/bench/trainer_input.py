@@ -13,7 +13,7 @@ import random
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def plain(root: Path, workers: int) -> Batches:
                                        collate_fn=make_collate(cfg), drop_last=True))  # fmt: skip
 
 
-def reference(root: Path, workers: int) -> Batches:
+def reference_loader(root: Path, workers: int, batch: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
     """Written after torchvision's reference for classification, with its choices for Pillow."""
     augment = transforms.Compose([
         transforms.RandomResizedCrop(224, interpolation=InterpolationMode.BILINEAR, antialias=True),
@@ -92,8 +92,13 @@ def reference(root: Path, workers: int) -> Batches:
         transforms.Normalize(MEAN, STD),
     ])  # fmt: skip
     dataset = ImageFolder(str(root / "Noise" / "train"), augment)
-    loader = DataLoader(dataset, BATCH, sampler=RandomSampler(dataset), num_workers=workers, drop_last=True)
-    return (images for images, _labels in loader)
+    return DataLoader(dataset, batch, sampler=RandomSampler(dataset), num_workers=workers, drop_last=True,
+                      pin_memory=torch.cuda.is_available())  # fmt: skip
+
+
+def reference(root: Path, workers: int) -> Batches:
+    """torchvision's."""
+    return (images for images, _labels in reference_loader(root, workers, BATCH))
 
 
 CONTENDERS: dict[str, Contender] = {
