@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, permutations, product
 from pathlib import Path
@@ -149,7 +149,7 @@ def differing_parts(case: Case, references: References, folder: Path, without: s
 
 
 def check_whole(setting: Setting, references: References) -> None:
-    """An epoch takes each sample once, all epochs differ, and saves leave no trace."""
+    """An epoch takes each sample once, all epochs differ, and neither saves nor workers leave a trace."""
     whole = references.whole(setting)
     by_step = _together(whole)
     size = samples_of_an_epoch(setting.accumulate)
@@ -157,6 +157,7 @@ def check_whole(setting: Setting, references: References) -> None:
         assert sorted(index for index, _ in chain(*by_step[begin : begin + EPOCH])) == list(range(size))
     assert len({data for _, data in chain(*by_step)}) == EPOCHS * size
     assert differences(whole, references.saving(setting)) == []
+    assert differences(whole, references.whole(replace(setting, workers=0))) == []
 
 
 def check_change(change: Change, references: References, folder: Path) -> None:

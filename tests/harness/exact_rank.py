@@ -84,7 +84,8 @@ SAFEGUARDS = {
 
 
 class Samples(torch.utils.data.Dataset[Any]):
-    """(input [8], target [5], index) with new noise in each epoch; the target's last number is the index."""
+    """(input [8], target [5], index), with noise of all generators, new in each epoch. The target's last number is the
+    index."""
 
     def __init__(self, size: int) -> None:
         generator = torch.Generator().manual_seed(1)
@@ -95,7 +96,7 @@ class Samples(torch.utils.data.Dataset[Any]):
         return len(self.inputs)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        inputs = self.inputs[index] + 0.1 * torch.randn(8)
+        inputs = self.inputs[index] + 0.1 * torch.randn(8) + 0.1 * random.random() + 0.1 * np.random.rand()
         return inputs, torch.cat([self.targets[index], torch.tensor([float(index)])]), index
 
 

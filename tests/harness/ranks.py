@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.launcher import free_port
 
-TIMEOUT = 120  # seconds; a bound against hanging, not an expectation
+TIMEOUT = 300  # seconds; a bound against hanging, not an expectation
 
 # One server imports torch once and forks a fresh rank from there in milliseconds.
 context = multiprocessing.get_context("forkserver")

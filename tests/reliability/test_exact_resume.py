@@ -41,7 +41,7 @@ def test_goes_on_bit_for_bit(case: Case, memory_path: Path, references: Referenc
 
 
 @pytest.mark.parametrize("setting", SETTINGS + FEATURED, ids=str)
-def test_takes_every_sample_once_in_an_epoch_and_saves_without_a_trace(
+def test_takes_every_sample_once_and_neither_saves_nor_workers_leave_a_trace(
     setting: Setting, references: References
 ) -> None:
     print(f"PET_TEST_SEED={SEED}")
