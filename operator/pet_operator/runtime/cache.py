@@ -43,6 +43,7 @@ class Cache:
         self.claims: Store[ClaimView] = Store(claim_view, key_of, self._claim_changed)
         self.answers: dict[str, Answer] = {}
         self._leaving: dict[Key, dict[str, float]] = {}  # pod's uid → when it was first seen terminating
+        self._ended: dict[Key, dict[str, float]] = {}  # pod's uid → when its ranks were first seen to be over
         self._refused: dict[Key, tuple[str, Refusal]] = {}  # with the job's uid
         self._statuses: dict[Key, tuple[Manifest, JobStatus]] = {}  # with the manifest that it was read from
         self._validator = Validator()
@@ -81,7 +82,8 @@ class Cache:
             holder=self._holder(takeover.asked(job)),
             trainers=self._trainers(pods),
             unready=self._unready(pods),
-            leaving=self._seen_leaving(key, pods),
+            leaving=self._for_seconds(self._leaving, key, [pod for pod in pods if pod.terminating and not pod.over]),
+            ended=self._for_seconds(self._ended, key, [pod for pod in pods if pod.ended]),
             refused=self._refusal(key, metadata["uid"]),
         )
 
@@ -102,6 +104,7 @@ class Cache:
         """A job that is gone."""
         self._refused.pop(key, None)
         self._leaving.pop(key, None)
+        self._ended.pop(key, None)
         self._statuses.pop(key, None)
         self._validator.forget(key)
 
@@ -121,13 +124,12 @@ class Cache:
         names = {pod.node for pod in pods}
         return {name: node for name in names if (node := self.nodes.of(name)) is not None}
 
-    def _seen_leaving(self, key: Key, pods: list[PodView]) -> dict[str, float]:
-        """For how long pods have been seen terminating. That never changes again, so it is enough to note it when the
-        job is looked at, which follows the news at once."""
-        before, now = self._leaving.get(key, {}), self._clock.monotonic()
-        leaving = {pod.uid: before.get(pod.uid, now) for pod in pods if pod.terminating and not pod.over}
-        self._leaving[key] = leaving
-        return {uid: seen_for(first, self.pods.since, self._clock) for uid, first in leaving.items()}
+    def _for_seconds(self, first: dict[Key, dict[str, float]], key: Key, pods: list[PodView]) -> dict[str, float]:
+        """For how long pods have been seen like this. They stay so, which makes it enough to note it when the job is
+        looked at, right after the news."""
+        before, now = first.get(key, {}), self._clock.monotonic()
+        seen = first[key] = {pod.uid: before.get(pod.uid, now) for pod in pods}
+        return {uid: seen_for(since, self.pods.since, self._clock) for uid, since in seen.items()}
 
     def _node_changed(self, name: str) -> None:
         keys = self.pods.keys()

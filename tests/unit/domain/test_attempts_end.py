@@ -133,12 +133,21 @@ def test_of_the_checkpoints_that_several_launchers_tell_of_the_newest_counts() -
 @pytest.mark.parametrize(("left", "counted"), [(4, 1), (3, 2), (1, 4)])
 def test_restarts_in_place_are_counted_by_what_the_launcher_has_left(left: int, counted: int) -> None:
     view = running(spec={"restart": {"maxRestarts": 4}})
-    assert len(decide(ends(view=view, restartsLeft=left), NOON).status.recent_restarts) == counted
+    assert len(decide(ends(view=view, restartsLeft=left, restart=3), NOON).status.recent_restarts) == counted
+
+
+@pytest.mark.parametrize("limit", [4, 100, 20_000_000])
+def test_more_restarts_that_are_granted_while_it_runs_are_none_that_were_used(limit: int) -> None:
+    """The launcher has left what it had of the three that it was granted, and one is the end of this attempt."""
+    for restarted, counted in ((0, 1), (1, 2)):
+        view = running(spec={"restart": {"maxRestarts": limit}})
+        status = decide(ends(view=view, restartsLeft=3 - restarted, restart=restarted), NOON).status
+        assert len(status.recent_restarts) == counted
 
 
 def test_of_several_launchers_the_one_with_the_least_left_counts() -> None:
     view = running(nodes=2)
-    pods = (ended(0, 1, report(1, restartsLeft=3)), ended(1, 75, report(75, restartsLeft=1)))
+    pods = (ended(0, 1, report(1, restartsLeft=3, restart=2)), ended(1, 75, report(75, restartsLeft=1, restart=2)))
     assert len(decide(replace(view, pods=pods), NOON).status.recent_restarts) == 3
 
 
@@ -203,7 +212,8 @@ BUDGET: list[tuple[int, float, int | None, bool, int]] = [
 
 @pytest.mark.parametrize(("before", "age", "in_place", "goes_on", "after"), BUDGET)
 def test_the_budget(before: int, age: float, in_place: int | None, goes_on: bool, after: int) -> None:
-    status = JobStatus(attempts=(AttemptRecord(attempt=1),), recent_restarts=(NOON,) * before)
+    record = AttemptRecord(attempt=1, restarts=in_place or 0)
+    status = JobStatus(attempts=(record,), recent_restarts=(NOON,) * before)
     result = outcome(status, ERROR, in_place, None, LIMITS, later(age))
     assert (result.restart, len(result.recent)) == (goes_on, after)
 
@@ -222,7 +232,7 @@ def test_where_launchers_tell_nothing_restarts_in_place_count_unless_a_checkpoin
 
 
 def test_a_disruption_keeps_count_of_the_restarts_in_place_before_it() -> None:
-    status = JobStatus(attempts=(AttemptRecord(attempt=1),))
+    status = JobStatus(attempts=(AttemptRecord(attempt=1, restarts=2),))
     disrupted = Failure("Disrupted", "PodDeleted", "the pod is gone")
     assert outcome(status, disrupted, 2, None, LIMITS, NOON).recent == (NOON, NOON)
 

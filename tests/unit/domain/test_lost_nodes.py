@@ -109,13 +109,21 @@ def test_a_lost_peer_is_not_blamed_while_its_node_is_in_doubt(code: int, kind: s
     lost = decide(replace(waiting, unready=unready(30)), later(33)).status
     assert (lost.attempt, lost.reason, lost.attempts[0].node) == (2, "NodeLost", "node-1")
     assert lost.recent_restarts == ()
-    back = decide(replace(waiting, unready={}), later(33)).status
+    back = decide(replace(waiting, unready={}, ended={pod(0).uid: 33.0}), later(33)).status
     assert (back.attempt, back.reason, back.attempts[0].node) == (2, kind, "node-0")
 
 
-def test_what_is_a_cause_by_itself_does_not_wait_for_a_node_in_doubt() -> None:
-    view = replace(running(nodes=2), pods=(ended(0, 1, report(1)), pod(1)), unready=unready(12))
-    assert decide(view, NOON).status.reason == "AppError"
+def test_what_no_peer_brings_about_does_not_wait_for_a_node_in_doubt() -> None:
+    view = replace(running(nodes=2), pods=(ended(0, 78, report(78)), pod(1)), unready=unready(12))
+    assert decide(view, NOON).status.phase == "Failed"
+
+
+@pytest.mark.parametrize("end", [report(1, message="Connection reset"), report(139, type="SIGABRT")])
+def test_a_lost_peer_may_surface_as_any_error(end: Any) -> None:
+    view = replace(running(nodes=2), pods=(ended(0, end["exitCode"], end), pod(1)), unready=unready(12))
+    assert decide(view, NOON).status.attempt == 1
+    status = decide(replace(view, unready=unready(30)), NOON).status
+    assert (status.attempt, status.reason, status.recent_restarts) == (2, "NodeLost", ())
 
 
 def test_nor_does_a_lost_peer_for_the_node_of_a_pod_that_has_ended() -> None:

@@ -111,6 +111,8 @@ def test_nothing_has_ended_while_pods_run_or_have_succeeded() -> None:
 
 PEER_LOST, PREEMPTED, ERROR, CRASH = (ended(0, code, report(code)) for code in (75, 143, 1, 139))
 DELETED = pod(0, "Failed", terminating=True)
+ABORT = ended(0, 139, report(139, type="SIGABRT"))
+BY_ITSELF = {78: "ConfigError", 93: "NoRestart", 80: "CheckpointUnusable", 79: "StorageFull", 77: "NumericGuard"}
 
 
 @pytest.mark.parametrize(
@@ -120,9 +122,17 @@ DELETED = pod(0, "Failed", terminating=True)
         (PEER_LOST, PREEMPTED, "Preempted"),
         (PEER_LOST, DELETED, "Disrupted"),
         (PREEMPTED, DELETED, "Disrupted"),
-        (DELETED, ERROR, "AppError"),
+        (DELETED, ERROR, "Disrupted"),
+        (DELETED, ABORT, "Disrupted"),
+        (DELETED, CRASH, "Disrupted"),
+        (DELETED, ended(0, 137, reason="OOMKilled"), "Disrupted"),
+        (DELETED, ended(0, 78, report(78)), "ConfigError"),
         (PREEMPTED, ERROR, "AppError"),
         (ERROR, CRASH, "Crash"),
+        (ERROR, ABORT, "AppError"),
+        (PREEMPTED, ABORT, "Crash"),
+        *((ended(0, code, report(code)), ERROR, class_) for code, class_ in BY_ITSELF.items()),
+        *((ended(0, code, report(code)), CRASH, class_) for code, class_ in BY_ITSELF.items()),
         (ERROR, ended(0, 137, reason="OOMKilled"), "OOM"),
         (PEER_LOST, PEER_LOST, "PeerLost"),
     ],
@@ -145,10 +155,10 @@ def test_of_pods_that_stop_together_the_one_that_was_taken_away_is_the_cause(sig
 
 @pytest.mark.parametrize("code", [75, 143])
 def test_what_follows_from_something_else_waits_ten_seconds_for_it(code: int) -> None:
-    view = failed(ended(0, code, report(code), at=NOON), pod(1))
+    view = replace(failed(ended(0, code, report(code)), pod(1)), ended={pod(0).uid: 3.0})
     decision = decide(view, later(3))
     assert (decision.status, decision.actions, decision.requeue_after) == (view.status, (), 7.0)
-    decision = decide(view, later(10))
+    decision = decide(replace(view, ended={pod(0).uid: 10.0}), later(10))
     assert (decision.status.attempt, decision.requeue_after) == (2, None)
 
 
@@ -167,8 +177,10 @@ def test_when_all_have_ended_nothing_more_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("at", [None, later(-3600), later(3600)], ids=["not told", "an hour behind", "an hour ahead"])
-def test_a_node_s_wrong_clock_makes_nobody_wait(at: Any) -> None:
-    assert decide(failed(ended(0, 75, report(75), at=at), pod(1)), NOON).status.attempt == 2
+def test_a_node_s_clock_makes_no_difference(at: Any) -> None:
+    view = failed(ended(0, 75, report(75), at=at), pod(1))
+    assert decide(view, NOON).requeue_after == 10.0
+    assert decide(replace(view, ended={pod(0).uid: 10.0}), NOON).status.attempt == 2
 
 
 @pytest.mark.parametrize("view", [ended(0, 1, report(1)), ended(0, 139), evicted(), ended(0, 137, reason="OOMKilled")])

@@ -77,6 +77,20 @@ async def test_how_long_a_pod_is_terminating_is_counted_from_when_it_was_seen() 
     assert leaving() == {pod(0).uid: 1.0}
 
 
+async def test_how_long_ranks_are_over_is_counted_from_when_it_was_seen() -> None:
+    known = Known()
+    known.job()
+    known.cache.pods.since = 0.0
+    state = {"terminated": {"exitCode": 75, "finishedAt": "2026-01-31T11:00:00Z"}}
+    known.cache.pods.put(pod_manifest(0, status={"containerStatuses": [{"name": "trainer", "state": state}]}))
+    known.cache.pods.put(pod_manifest(1))
+    for seconds in (0.0, 4.0):
+        await asyncio.sleep(seconds)
+        view = known.cache.observe(KEY, synced=True)
+        assert view is not None
+        assert view.ended == {pod(0).uid: seconds}
+
+
 async def test_of_two_jobs_with_one_name_the_younger_is_seen() -> None:
     known = Known()
     known.job("new", version=10)

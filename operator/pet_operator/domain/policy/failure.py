@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from enum import IntEnum
 
 from pet.config.job import PetTrainingJob
 from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import CRASH, DISRUPTED, HANG, NODE_LOST, OUT_OF_MEMORY, PEER_LOST, PREEMPTED, reason_of
+from pet_operator.domain.ends import (
+    CHECKPOINT_UNUSABLE,
+    CONFIG_ERROR,
+    CRASH,
+    DISRUPTED,
+    HANG,
+    NO_RESTART,
+    NODE_LOST,
+    NUMERIC_GUARD,
+    OUT_OF_MEMORY,
+    PEER_LOST,
+    PREEMPTED,
+    STORAGE_FULL,
+    reason_of,
+)
 from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy import reports
 from pet_operator.domain.policy.deadline import cannot_start
@@ -21,14 +36,36 @@ from pet_operator.domain.status import Failure
 from pet_operator.domain.template import trainer_of
 from pet_operator.domain.views import PodView
 
-# From the most to the least telling. What is not named here is a cause by itself and goes before all of them.
-_FOLLOWS = (DISRUPTED, PREEMPTED, PEER_LOST)
+
+class _Rank(IntEnum):
+    """How much an end tells, the most first. With a pod that is taken away go its peers: by an abort, or by whatever
+    error a lost connection surfaces as. No error of a peer brings about a death by any other signal."""
+
+    ALONE = 0
+    DISRUPTION = 1
+    DEATH = 2
+    ERROR = 3
+    ABORT = 4
+    PREEMPTION = 5
+    PEER_LOST = 6
+
+
+_RANKS = {
+    DISRUPTED: _Rank.DISRUPTION,
+    OUT_OF_MEMORY: _Rank.DEATH,
+    PREEMPTED: _Rank.PREEMPTION,
+    PEER_LOST: _Rank.PEER_LOST,
+}
+# Nothing that happens to other ranks brings these about.
+_BY_ITSELF = (CONFIG_ERROR, NO_RESTART, CHECKPOINT_UNUSABLE, STORAGE_FULL, NUMERIC_GUARD)
 # What ranks suffer by what happens elsewhere.
 _BY_OTHERS = (PEER_LOST, HANG)
+# How a communication library ends its own process when a peer is gone.
+_ABORTED = "SIGABRT"
 # What a launcher says of ranks that were killed, whoever it was; the kubelet knows of the memory.
 _KILLED = ("", CRASH)
 # How long the pods that are left may take to tell what they saw.
-ROOT_WAIT = timedelta(seconds=10)
+ROOT_WAIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,17 +99,16 @@ def _named(observed: Observed, failures: list[Failure], now: datetime) -> Attemp
         failures = [*failures, *reports.under_way(observed)]
     pods = observed.current
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
-    cause = min(failures, key=lambda failure: _rank(failure, taken))
-    doubt = in_doubt(observed) if cause.class_ in _BY_OTHERS else None
+    cause = min(failures, key=lambda failure: _place(failure, taken))
+    doubt = in_doubt(observed) if _rank(cause) > _Rank.DISRUPTION else None
     if cause.class_ == HANG:
         cause = blamed(observed, [failure for failure in failures if failure.class_ == HANG])
     if doubt is not None:
         return AttemptEnd(cause, *doubt)
-    alive = any(not pod.ended for pod in pods)
-    ends = [pod.exit.finished_at for pod in pods if pod.exit is not None and pod.exit.finished_at is not None]
-    if not alive or _order(cause) <= _order_of(DISRUPTED) or not ends or abs(now - min(ends)) >= ROOT_WAIT:
-        return AttemptEnd(cause)  # to be later by more than the wait is another clock
-    return AttemptEnd(cause, (min(ends) + ROOT_WAIT - now).total_seconds())
+    if all(pod.ended for pod in pods) or _rank(cause) < _Rank.PREEMPTION:
+        return AttemptEnd(cause)
+    heard = max((observed.ended.get(pod.uid, 0.0) for pod in pods if pod.exit is not None), default=ROOT_WAIT)
+    return AttemptEnd(cause, max(0.0, ROOT_WAIT - heard))
 
 
 def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
@@ -130,17 +166,17 @@ def _absent(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
     ]
 
 
-def _rank(failure: Failure, taken: Set[str]) -> tuple[int, bool, bool, bool, int]:
-    """Causes go before what follows from them, deaths by signal before errors: a lost peer may surface as any error.
-    Of pods that stop together the one on a lost node, or that was taken away, goes first: the others stop since it
-    does."""
-    crash = failure.class_ in (CRASH, OUT_OF_MEMORY)
-    return _order(failure), not crash, failure.type != NODE_LOST, failure.pod not in taken, failure.node_index or 0
+def _place(failure: Failure, taken: Set[str]) -> tuple[_Rank, bool, bool, int]:
+    """The lowest is the cause. Of pods that stop together it is the one on a lost node, or that was taken away: the
+    others stop since it does."""
+    return _rank(failure), failure.type != NODE_LOST, failure.pod not in taken, failure.node_index or 0
 
 
-def _order(failure: Failure) -> int:
-    return _order_of(failure.class_)
-
-
-def _order_of(class_: str) -> int:
-    return _FOLLOWS.index(class_) if class_ in _FOLLOWS else -1
+def _rank(failure: Failure) -> _Rank:
+    if failure.class_ in _BY_ITSELF:
+        return _Rank.ALONE
+    if failure.class_ in _RANKS:
+        return _RANKS[failure.class_]
+    if failure.class_ == CRASH:
+        return _Rank.ABORT if failure.type == _ABORTED else _Rank.DEATH
+    return _Rank.ERROR

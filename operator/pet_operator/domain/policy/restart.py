@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pet.config.job import Restart
-from pet.runfiles.exits import ExitCode
 from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import OUT_OF_MEMORY, STORAGE_FULL, describe, is_disruption, reason_of
+from pet_operator.domain.ends import (
+    CHECKPOINT_UNUSABLE,
+    CONFIG_ERROR,
+    NO_RESTART,
+    OUT_OF_MEMORY,
+    STORAGE_FULL,
+    describe,
+    is_disruption,
+    reason_of,
+)
 from pet_operator.domain.launcher import Spent
 from pet_operator.domain.policy import budget, deadline
 from pet_operator.domain.policy.backoff import STORAGE_RETRY_SECONDS, advanced
@@ -21,15 +29,15 @@ from pet_operator.domain.status import Failure, JobStatus, RestartWindow
 
 # Another start would end the same way, or must not be.
 _NEVER = {
-    ExitCode.CONFIG_ERROR.exit_class: "InvalidConfig",
-    ExitCode.CHECKPOINT_UNUSABLE.exit_class: "CheckpointUnusable",
-    ExitCode.NO_RESTART.exit_class: "NoRestart",
+    CONFIG_ERROR: "InvalidConfig",
+    CHECKPOINT_UNUSABLE: "CheckpointUnusable",
+    NO_RESTART: "NoRestart",
     **{reason: reason for reason in (deadline.STARTUP, *deadline.HOPELESS)},
 }
 # What is left to the user, where the launcher cannot know it: a job that had pods is not begun again by an edit alone.
 _AGAIN = f"and annotate the job with {RESTART_REQUESTED}"
 _REMEDIES = {
-    ExitCode.CONFIG_ERROR.exit_class: f"apply the mended file, {_AGAIN}",
+    CONFIG_ERROR: f"apply the mended file, {_AGAIN}",
     OUT_OF_MEMORY: f"raise the trainer's memory limit in spec.template, or have it use less, {_AGAIN}",
 }
 EXHAUSTED = "RestartsExhausted"
@@ -118,9 +126,10 @@ def _still_counted(status: JobStatus, limits: Restart, now: datetime) -> tuple[d
 
 
 def _restarts_in_place(status: JobStatus, told: int | None) -> int:
-    """Where the launchers tell nothing, all restarts of the attempt count unless a checkpoint came after some."""
+    """Where the launchers tell nothing, all restarts of the attempt count unless a checkpoint came after some.
+    Otherwise no more than there were: `maxRestarts` may not be any more what they were granted by."""
     if told is not None:
-        return told
+        return min(told, status.current.restarts)
     saved = status.checkpoint.iteration if status.checkpoint else None
     return 0 if advanced(status.current, saved) else status.current.restarts
 
