@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
@@ -31,7 +31,7 @@ def encode(value: Any) -> Any:
 def decode(form: type[T], data: Any) -> T:
     """A dataclass from JSON. Fields that are absent, unknown or of another type than declared fall to their defaults,
     and so do numbers that the API server would not take: what an older or newer operator wrote, or a pod told, must
-    never stop this one."""
+    never stop this one. What is `Annotated` with a function (`domain.bounds`) is what that makes of it."""
     values = {}
     content = data if isinstance(data, Mapping) else {}
     for name, (key, fit) in _readers(cast(Any, form)).items():
@@ -49,8 +49,8 @@ def camel(name: str) -> str:
 
 
 def write_time(moment: datetime) -> str:
-    """`2026-01-31T12:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`2026-01-31T12:00:00Z`; years have four digits, which `strftime` does not give to the first ones."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def read_time(text: object) -> datetime | None:
@@ -70,7 +70,7 @@ def _fields(form: Any) -> dict[str, str]:
 @cache
 def _readers(form: Any) -> dict[str, tuple[str, Reader]]:
     """The fields of a dataclass: name → key, and what reads a value as it is declared."""
-    hints = get_type_hints(form)
+    hints = get_type_hints(form, include_extras=True)
     return {name: (key, _reader(hints[name])) for name, key in _fields(form).items()}
 
 
@@ -81,12 +81,14 @@ def _reader(declared: Any) -> Reader:
     if origin in (Union, types.UnionType):
         readers = [_reader(argument) for argument in arguments if argument is not types.NoneType]
         return lambda value: next((fitted for read in readers if (fitted := read(value)) is not None), None)
+    if origin is Annotated:
+        return partial(_read_bounded, _reader(arguments[0]), arguments[1])
     if declared is datetime:
         return read_time
     if origin is tuple:
         return partial(_read_list, _reader(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
-        return partial(_read_mapping, _reader(arguments[1]))
+        return partial(_read_mapping, *map(_reader, arguments))
     if dataclasses.is_dataclass(declared):
         return lambda value: decode(declared, value) if isinstance(value, Mapping) else None  # type: ignore[arg-type]
     return _READERS.get(declared) or (lambda value: value if type(value) is declared else None)
@@ -97,9 +99,14 @@ def _read_list(read: Reader, value: Any) -> Any:
     return tuple(fitted for entry in entries if entry is not None and (fitted := read(entry)) is not None)
 
 
-def _read_mapping(read: Reader, value: Any) -> Any:
+def _read_mapping(read_key: Reader, read: Reader, value: Any) -> Any:
     pairs = value.items() if isinstance(value, Mapping) else ()
-    return {str(key): fitted for key, entry in pairs if entry is not None and (fitted := read(entry)) is not None}
+    return {read_key(key): fitted for key, entry in pairs if entry is not None and (fitted := read(entry)) is not None}
+
+
+def _read_bounded(read: Reader, bound: Reader, value: Any) -> Any:
+    fitted = read(value)
+    return bound(fitted) if fitted is not None else None
 
 
 def _read_float(value: Any) -> float | None:

@@ -1,7 +1,7 @@
 """What launchers tell, in `/status` and in their termination message (`crds/status.schema.json`).
 
-A field that is absent, null or of another type counts as not told: anything may run in a pod, and no answer of it may
-stop the operator.
+A field that is absent, null or of another type counts as not told, and what is too large is cut: anything may run in a
+pod, and no answer of it may stop the operator.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
+
+from pet_operator.domain.bounds import Age, Count, Duration, Longest, Number, Starts, Told, Traceback, Word, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedCheckpoint:
     """A checkpoint. `/status` tells its age in seconds, a termination message when it was saved."""
 
-    iteration: int | None = None
-    file: str = ""
-    bytes: int | None = None
-    age_seconds: float | None = None
+    iteration: Count | None = None
+    file: Word = ""
+    bytes: Count | None = None
+    age_seconds: Duration | None = None
     saved_at: datetime | None = None
     verified: bool | None = None
 
@@ -27,23 +30,23 @@ class SavedCheckpoint:
 class SaveFailure:
     """The newest save, which the disk refused."""
 
-    iteration: int | None = None
-    message: str = ""
+    iteration: Count | None = None
+    message: Words = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
     """How far the job is; nothing of it in a launcher that does not hold rank 0."""
 
-    iteration: int | None = None
-    max_iterations: int | None = None
-    epoch: int | None = None
-    losses: Mapping[str, float] = field(default_factory=dict)
+    iteration: Count | None = None
+    max_iterations: Count | None = None
+    epoch: Number | None = None
+    losses: Told = field(default_factory=dict)
     learning_rate: float | None = None
     samples_per_second: float | None = None
-    step_seconds: float | None = None
-    eta_seconds: float | None = None
-    resumed_from: int | None = None
+    step_seconds: Age | None = None
+    eta_seconds: Duration | None = None
+    resumed_from: Count | None = None
 
     @property
     def began(self) -> int | None:
@@ -59,12 +62,12 @@ class RankStatus:
     """One rank of the launcher's node. `iteration` is the last finished one; there is no age before the first step.
     `silent_seconds`: since its last sign of life, within a step or an evaluation as well; None where it is not told."""
 
-    rank: int | None = None
-    iteration: int = 0
-    section: str = ""
-    collective: int = 0
-    silent_seconds: float | None = None
-    last_step_age_seconds: float | None = None
+    rank: Number | None = None
+    iteration: Count = 0
+    section: Word = ""
+    collective: Count = 0
+    silent_seconds: Age | None = None
+    last_step_age_seconds: Age | None = None
 
     @property
     def idle_seconds(self) -> float:
@@ -78,30 +81,32 @@ class RankStatus:
 class RankFailure:
     """Why a rank ended; `restart` is the number of its start in this attempt, 0 for the first."""
 
-    restart: int = 0
-    rank: int | None = None
-    class_: str = ""
-    exit_code: int | None = None
-    type: str = ""
-    message: str = ""
-    traceback: str = ""
-    iteration: int | None = None
+    restart: Starts = 0
+    rank: Number | None = None
+    class_: Word = ""
+    exit_code: Number | None = None
+    type: Words = ""
+    message: Words = ""
+    traceback: Traceback = ""
+    iteration: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherStatus(Numbers):
     """The document at `/status`."""
 
-    uid: str = ""
-    attempt: int | None = None
-    restarts: int = 0  # in place, in this attempt
-    state: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    uid: Word = ""
+    attempt: Number | None = None
+    restarts: Starts = 0  # in place, in this attempt
+    state: Word = ""
+    metrics: Told = field(default_factory=dict)
     checkpoint: SavedCheckpoint | None = None
     checkpoint_failure: SaveFailure | None = None
-    accounting: Mapping[str, float] = field(default_factory=dict)  # seconds, since this start of the ranks
-    ranks: tuple[RankStatus, ...] = ()
-    failures: tuple[RankFailure, ...] = ()  # the newest ones, oldest first
+    accounting: Annotated[Mapping[Word, Age], Longest(64)] = field(
+        default_factory=dict
+    )  # seconds, since this start of the ranks
+    ranks: Annotated[tuple[RankStatus, ...], Longest(1024)] = ()
+    failures: Annotated[tuple[RankFailure, ...], Longest(10)] = ()  # the newest ones, oldest first
 
     @property
     def stepped(self) -> int:
@@ -118,8 +123,8 @@ class LauncherStatus(Numbers):
 class Spent:
     """Why another start would not help, as the reason of the job, and in words."""
 
-    reason: str = ""
-    message: str = ""
+    reason: Word = ""
+    message: Words = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +132,15 @@ class LauncherReport:
     """The termination message. `restarts_left`: starts in place that the launcher would still have granted; `spent`:
     why nobody should."""
 
-    class_: str = ""
-    type: str = ""
-    message: str = ""
-    traceback: str = ""
-    rank: int | None = None
-    iteration: int | None = None
-    restart: int = 0
-    restarts_left: int | None = None
+    class_: Word = ""
+    type: Words = ""
+    message: Words = ""
+    traceback: Traceback = ""
+    rank: Number | None = None
+    iteration: Count | None = None
+    restart: Starts = 0
+    restarts_left: Number | None = None
     spent: Spent | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Told = field(default_factory=dict)
     checkpoint: SavedCheckpoint | None = None
     progress: Numbers = Numbers()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeGuard
 
 from pet_operator.domain.launcher import Numbers, SavedCheckpoint
 from pet_operator.domain.status import CheckpointStatus, Display, JobStatus, Progress
 
 _METRICS = 16
-_CENTURY = 100 * 365 * 86400.0  # seconds
 
 
 def update(progress: Progress, told: Numbers, metrics: Mapping[str, float], now: datetime) -> Progress:
@@ -27,7 +25,7 @@ def update(progress: Progress, told: Numbers, metrics: Mapping[str, float], now:
         loss=told.losses.get("total", progress.loss),
         learning_rate=told.learning_rate if told.learning_rate is not None else progress.learning_rate,
         samples_per_second=told.samples_per_second,
-        eta_seconds=round(told.eta_seconds) if _is_duration(told.eta_seconds) else None,
+        eta_seconds=round(told.eta_seconds) if told.eta_seconds is not None else None,
         observed_at=progress.observed_at,
         metrics={name: f"{value:.6g}" for name, value in list(metrics.items())[:_METRICS]} or progress.metrics,
     )
@@ -50,7 +48,7 @@ def newest_checkpoint(
         return known
     if known is not None and (known.iteration, known.file) == (told.iteration, told.file):
         saved_at = known.saved_at
-    elif _is_duration(told.age_seconds):
+    elif told.age_seconds is not None:
         saved_at = now - timedelta(seconds=told.age_seconds)
     else:
         saved_at = told.saved_at
@@ -93,8 +91,3 @@ def duration(seconds: int) -> str:
     if hours:
         return f"{hours}h{minutes % 60}m"
     return f"{minutes}m" if minutes else f"{seconds}s"
-
-
-def _is_duration(seconds: float | None) -> TypeGuard[float]:
-    """Told, and no more than a date can be computed from."""
-    return seconds is not None and 0 <= seconds < _CENTURY

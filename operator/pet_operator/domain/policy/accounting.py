@@ -28,7 +28,6 @@ from pet_operator.domain.views import PodView
 
 # In these phases no time of a job passes.
 _AT_REST = ("", SUSPENDED, *FINISHED)
-_CENTURY = 100 * 365 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _told(observed: Observed) -> ToldSeconds | None:
     if not told:
         return None
     names = ("productive", "redo", "stall")
-    return ToldSeconds(*(int(min(max(told.get(f"{name}Seconds", 0.0), 0.0), _CENTURY)) for name in names))
+    return ToldSeconds(*(int(told.get(f"{name}Seconds", 0.0)) for name in names))
 
 
 def _news(told: ToldSeconds, before: ToldSeconds) -> ToldSeconds:

@@ -17,7 +17,7 @@ from pet_operator.domain.status import Failure, Hang
 _STEPS, _SHORTEST_SECONDS = 5, 30.0
 # Where no usual duration is told: of a save, an evaluation, and steps before the first numbers.
 _UNKNOWN_SECONDS = 600.0
-_NAMED = 8
+_NAMED, _KEPT = 8, 1024  # in words, and in the status
 
 
 def hang(observed: Observed, step_seconds: float | None, now: datetime) -> Hang | None:
@@ -40,7 +40,7 @@ def hang(observed: Observed, step_seconds: float | None, now: datetime) -> Hang 
     alone = all(other.uid == pod.uid for other, _ in behind)
     new = Hang(
         since=now.replace(microsecond=0) - timedelta(seconds=int(age)),
-        ranks=tuple(sorted(each.rank for _, each in behind if each.rank is not None)),
+        ranks=tuple(sorted(each.rank for _, each in behind if each.rank is not None)[:_KEPT]),
         pod=pod.name if alone else "",
         node_index=pod.node_index if alone else None,
         node=pod.node if alone else "",

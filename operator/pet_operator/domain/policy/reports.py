@@ -12,9 +12,6 @@ from pet_operator.domain.reasons import ENDS
 from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView
 
-# What a termination message may have in all; of a longer text the end of a traceback tells the most.
-_LONGEST = 3072
-
 
 def under_way(observed: Observed) -> list[Failure]:
     """Of ranks that have failed and were not started again: their launchers still look what to do."""
@@ -42,13 +39,13 @@ def _told(observed: Observed) -> Iterator[tuple[PodView, RankFailure, int]]:
 def _failure(pod: PodView, told: RankFailure) -> Failure:
     return Failure(
         class_=told.class_,
-        type=told.type[:_LONGEST] or told.class_,
-        message=told.message[:_LONGEST],
+        type=told.type or told.class_,
+        message=told.message,
         exit_code=told.exit_code,
         rank=told.rank,
         pod=pod.name,
         node_index=pod.node_index,
         node=pod.node,
         iteration=told.iteration,
-        traceback=told.traceback[-_LONGEST:],
+        traceback=told.traceback,
     )

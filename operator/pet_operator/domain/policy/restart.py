@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pet.config.job import Restart
+from pet_operator.domain.bounds import MOST_STARTS
 from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import (
@@ -76,13 +77,13 @@ def outcome(
     if cause.class_ == STORAGE_FULL:
         text += f"; tried again each {STORAGE_RETRY_SECONDS:.0f} s"
     if not counted:
-        return Outcome(True, reason_of(cause), text, (*recent, *[now] * used), window)
+        return Outcome(True, reason_of(cause), text, _newest((*recent, *[now] * used), limits), window)
     if len(recent) + used >= limits.max_restarts:
         words = f"no restart is left ({limits.max_restarts} without a new checkpoint)"
         return Outcome(False, EXHAUSTED, f"{words}; {text}", recent, window)
     if looping := budget.loop(window, limits):
         return Outcome(False, looping.reason, f"{looping.message}; {text}", recent, window)
-    return Outcome(True, reason_of(cause), text, (*recent, *[now] * (used + 1)), window)
+    return Outcome(True, reason_of(cause), text, _newest((*recent, *[now] * (used + 1)), limits), window)
 
 
 def in_place(observed: Observed, limits: Restart) -> int | None:
@@ -123,6 +124,11 @@ def restarts_left(status: JobStatus, limits: Restart) -> int:
 def _still_counted(status: JobStatus, limits: Restart, now: datetime) -> tuple[datetime, ...]:
     saved = status.checkpoint.iteration if status.checkpoint else None
     return () if advanced(status.current, saved) else _within(status.recent_restarts, limits, now)
+
+
+def _newest(times: tuple[datetime, ...], limits: Restart) -> tuple[datetime, ...]:
+    """What a status keeps of them: more than are allowed tell nothing more."""
+    return times[-max(MOST_STARTS, limits.max_restarts) :]
 
 
 def _restarts_in_place(status: JobStatus, told: int | None) -> int:
