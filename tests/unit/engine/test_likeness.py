@@ -23,9 +23,11 @@ FACTS = {"torch": "2.15.0", "configuration": "abc"}
 def met(*facts: Facts | None, seconds: float = 60.0) -> list[BaseException | None]:
     """What each rank raises, over real stores; None among the facts is a rank that says nothing."""
     port = free_port()
+    stores: list[dist.TCPStore] = []  # as in a training, rank 0's lives on when it has been asked
 
     def rank(number: int) -> BaseException | None:
         store = dist.TCPStore("127.0.0.1", port, is_master=number == 0, timeout=LIMIT, wait_for_workers=False)
+        stores.append(store)
         mine = facts[number]
         if mine is None:
             return None
