@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from testbed.control_plane import ControlPlane
 from testbed.kubectl import Kubectl
 from testbed.namespace import Manifest, Namespace
 from testbed.operator import USER
+from testbed.processes import Server
 from testbed.waiting import wait_for
 
 SECONDS = 180.0  # a bound against hanging, not an expectation
@@ -112,6 +114,18 @@ def jobs_of(plane: ControlPlane) -> Iterator[Jobs]:
         jobs.kubectl("delete", "ptj", "--all")
         plane.request("DELETE", f"/api/v1/namespaces/{namespace.name}/pods", {"gracePeriodSeconds": 1})
         wait_for("the end of the pods", lambda: not namespace.all("pods"))
+
+
+@contextmanager
+def api_server_of(plane: ControlPlane) -> Iterator[Server]:
+    """The API server, to be killed or frozen; in the end it runs."""
+    server = plane.servers["kube-apiserver"]
+    yield server
+    if server.running:
+        server.send(signal.SIGCONT)
+    else:
+        server.start()
+    server.wait_until(plane.is_ready)
 
 
 class Requests:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness.cluster import Jobs, Requests, jobs_of
+from harness.cluster import Jobs, Requests, api_server_of, jobs_of
 from harness.stage import Stage, playing
 from testbed.control_plane import ControlPlane
 from testbed.operator import Operator, install
@@ -51,8 +51,5 @@ def played(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Jobs]:
 @pytest.fixture
 def api_server(stage: Stage) -> Iterator[Server]:
     """The API server of that cluster, to be killed and started; in the end it runs."""
-    server = stage.plane.servers["kube-apiserver"]
-    yield server
-    if not server.running:
-        server.start()
-    server.wait_until(stage.plane.is_ready)
+    with api_server_of(stage.plane) as server:
+        yield server

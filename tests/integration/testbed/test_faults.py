@@ -44,6 +44,12 @@ def test_what_runs_on_a_node_that_is_cut_off_lives_on_and_nobody_hears_of_it(pod
     assert [pods.over(name)["status"]["phase"] for name in ("done", "late")] == ["Succeeded", "Succeeded"]
 
 
+def test_a_node_that_is_taken_for_lost_says_that_it_is_there(pods: Pods) -> None:
+    pods.nodes.doubt(NODE)
+    pods.nodes.wait_until_ready(NODE)
+    assert ready(pods) == "True"
+
+
 @pytest.mark.parametrize(
     ("image", "reason", "message"),
     [

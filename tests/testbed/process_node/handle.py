@@ -12,7 +12,7 @@ from typing import Any
 from testbed.control_plane import ControlPlane
 from testbed.process_node.faults import Fault, Faults
 from testbed.process_node.launch import log_file
-from testbed.process_node.node import HOST_ADDRESS
+from testbed.process_node.node import HOST_ADDRESS, is_ready
 from testbed.process_node.provisioner import CLASS
 from testbed.process_node.settings import Image, NodeSpec, Settings
 from testbed.process_node.status import timestamp
@@ -114,6 +114,11 @@ class ProcessNodes:
         """
         self._faults.begin(Fault.CUT_OFF, node)
         wait_for(f"the cut of node {node}", lambda: self._faults.confirmed(Fault.CUT_OFF, node))
+        self.doubt(node)
+
+    def doubt(self, node: str) -> None:
+        """The cluster takes the node for lost, as it does after an outage of the API server before it has heard of the
+        node again. One that is not cut off says otherwise some seconds later."""
         path = f"/api/v1/nodes/{node}"
         status = self.plane.request("GET", path)["status"]
         ready = {"type": "Ready", **_NOT_HEARD_OF, "lastTransitionTime": timestamp()}
@@ -123,6 +128,10 @@ class ProcessNodes:
     def rejoin(self, node: str) -> None:
         """It is there again; returns when pods can be scheduled to it."""
         self._faults.end(Fault.CUT_OFF, node)
+        self.wait_until_ready(node)
+
+    def wait_until_ready(self, node: str) -> None:
+        """Returns when pods can be scheduled to it."""
         path = f"/api/v1/nodes/{node}"
         wait_for(f"node {node}", lambda: _schedulable(self.plane.request("GET", path)))
 
@@ -144,5 +153,4 @@ class ProcessNodes:
 
 
 def _schedulable(node: dict[str, Any]) -> bool:
-    conditions = {entry["type"]: entry["status"] for entry in node.get("status", {}).get("conditions") or ()}
-    return conditions.get("Ready") == "True" and not node["spec"].get("taints")
+    return is_ready(node) and not node["spec"].get("taints")

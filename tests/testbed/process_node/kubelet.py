@@ -61,7 +61,7 @@ class Kubelet:
                 for node in self._nodes.values():
                     line = self._hosts[node.name].api
                     await register(line, node, port)
-                    tasks.create_task(keep_alive(line, node.name))
+                    tasks.create_task(keep_alive(line, node, port))
                     tasks.create_task(self._cut_on_command(node, port))
                 await self._mirror.synced.wait()
                 self._remove_orphans()

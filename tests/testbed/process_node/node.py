@@ -1,4 +1,4 @@
-"""A Node object and the Lease that keeps it alive."""
+"""A Node object, what is said of it, and the Lease that keeps it alive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from testbed.process_node.settings import NodeSpec
 
 HOST_ADDRESS = "127.0.0.1"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-_LEASE_SECONDS, _RENEW_SECONDS = 40, 10
+_LEASE_SECONDS, _RENEW_SECONDS = 40, 5
 _MICROSECONDS = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -24,18 +24,35 @@ async def register(api: Api, spec: NodeSpec, port: int) -> None:
         **spec.labels,
     }
     await _make(api, "/api/v1/nodes", {"kind": "Node", "metadata": {"name": spec.name, "labels": labels}})
-    await api.patch(f"/api/v1/nodes/{spec.name}/status", {"status": _status(spec, port)})
+    await _report(api, spec, port)
 
 
-async def keep_alive(api: Api, name: str) -> None:
-    """Renew the node's Lease, for ever."""
+async def keep_alive(api: Api, spec: NodeSpec, port: int) -> None:
+    """Renew the node's Lease, for ever, and set right what others say of the node meanwhile.
+
+    The node lifecycle controller calls nodes whose Leases were not renewed Unknown, also where it was the API server
+    that was away, and takes that back for no renewal: only the node's own word ends it.
+    """
+    name = spec.name
     manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
     while True:
         now = datetime.now(UTC).strftime(_MICROSECONDS)
-        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
+        lease = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
         await _make(api, _LEASES, manifest)
-        await api.patch(f"{_LEASES}/{name}", {"spec": spec})
+        await api.patch(f"{_LEASES}/{name}", {"spec": lease})
+        if not is_ready(await api.get(f"/api/v1/nodes/{name}")):
+            await _report(api, spec, port)
         await asyncio.sleep(_RENEW_SECONDS)
+
+
+def is_ready(node: Manifest) -> bool:
+    """What is said of a Node."""
+    conditions = node.get("status", {}).get("conditions") or ()
+    return any((entry["type"], entry["status"]) == ("Ready", "True") for entry in conditions)
+
+
+async def _report(api: Api, spec: NodeSpec, port: int) -> None:
+    await api.patch(f"/api/v1/nodes/{spec.name}/status", {"status": _status(spec, port)})
 
 
 async def _make(api: Api, path: str, body: Manifest) -> None:
