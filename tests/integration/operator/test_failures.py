@@ -12,6 +12,7 @@ from harness.training import CFG, ROOT
 from testbed.operator import Operator
 from testbed.pods import alive, pid
 from testbed.process_node.images import ABSENT
+from testbed.process_node.status import timestamp
 from testbed.waiting import wait_for
 
 CONFIG = (ROOT / CFG).read_text()
@@ -106,6 +107,7 @@ def test_volumes_that_cannot_be_mounted_are_told_at_once_also_those_of_a_lost_no
         about = {name: pod["metadata"][name] for name in ("namespace", "name", "uid")}
         warning = {"metadata": {"name": "attach"}, "type": "Warning", "reason": "FailedAttachVolume"}
         warning |= {"involvedObject": {"apiVersion": "v1", "kind": "Pod", **about}, "message": attached}
+        warning["lastTimestamp"] = timestamp()
         played.namespace.create("events", warning)
         status = played.wait("job", "waiting", lambda status: status.get("reason") == "WaitingForVolumeDetach")
         assert status["message"].startswith(f"job-1-0: waiting for volume detach: {attached}; from a lost node")
