@@ -91,7 +91,7 @@ def test_death_in_saving_the_resumed_step_again_loses_nothing(memory_path: Path,
     assert _dying_in_a_save(memory_path, states, "both lost", before=(1, 2), step=2) > 0
 
 
-def _save_in_place(self: Tenure, draft: Manifest, write: Write) -> Manifest:
+def _save_in_place(self: Tenure, draft: Manifest, write: Write, expected: int) -> Manifest:
     """What most trainers do: the file under its final name at once, and nothing flushed."""
     descriptor = os.open(self.folder.at(draft.file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     writer = ChecksumWriter(descriptor)

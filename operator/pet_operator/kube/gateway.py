@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from pet_operator.domain.constants import JOB, Kind
+from pet_operator.domain.constants import EVENT, JOB, Kind
 from pet_operator.kube.credentials import Credentials
 from pet_operator.runtime.ports import ApiError, Gone, Key, Listing, Manifest
 
@@ -24,6 +24,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 # Bookmarks come each minute, so a watch that is silent for longer is dead.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=70)
 _WATCH_SECONDS = (300, 600)
+_UNMARKED_SECONDS = (50, 60)  # Events are not in the API server's watch cache, from which bookmarks come
 _PAGE = 500
 _LINE_BYTES = 4 * 1024 * 1024  # of one event: an object may have 1.5 MiB
 _CONNECTIONS = 100
@@ -125,7 +126,7 @@ class KubeGateway:
             "fieldSelector": fields,
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
+            "timeoutSeconds": str(random.randint(*(_UNMARKED_SECONDS if kind is EVENT else _WATCH_SECONDS))),
         }
         url = self._credentials.server + self._collection(kind)
         headers = await self._headers()

@@ -110,7 +110,7 @@ class Reflector:
             _LOG.warning("cannot watch %s: %s", self.kind.plural, text)
 
     async def _pause(self) -> None:
-        """None after a watch that told something; ever longer ones after watches that end before they do."""
+        """None after a watch that told something or lasted; ever longer ones after watches that end at once."""
         delay, self._delay = self._delay, min(_LONGEST_DELAY, max(_FIRST_DELAY, 2 * self._delay))
         await asyncio.sleep(delay * random.uniform(0.75, 1.25))
 
@@ -123,6 +123,7 @@ class Reflector:
 
     async def _watch(self, version: str) -> str:
         """Until the server closes the watch; returns where to go on from."""
+        began = self._clock.monotonic()
         async for kind, manifest in self._gateway.watch(self.kind, self._selector, version, self._fields):
             self._heard()
             self._delay = 0.0
@@ -131,6 +132,9 @@ class Reflector:
                 self._store.remove(manifest)
             elif kind != "BOOKMARK":
                 self._store.put(manifest)
+        if self._clock.monotonic() - began > _LONGEST_DELAY:  # it was as quiet as what it watched
+            self._heard()
+            self._delay = 0.0
         return version
 
     def _heard(self) -> None:

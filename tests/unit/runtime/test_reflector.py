@@ -243,3 +243,10 @@ async def test_what_is_no_fault_of_the_server_ends_it() -> None:
     play = Play([ZeroDivisionError()], [])
     with pytest.raises(ZeroDivisionError):
         await play.reflector.run()
+
+
+async def test_a_watch_that_was_quiet_to_its_end_is_followed_by_the_next_at_once() -> None:
+    play = Play([listing(5, 0)], [[55.0]] * 3 + [[bookmark(9), 1.0]])
+    await play.go(165.5)
+    assert play.requests() == ["list", "watch 5", "watch 5", "watch 5", "watch 5"]
+    assert (play.store.since, play.pauses()) == (0.0, [])
