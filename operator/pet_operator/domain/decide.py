@@ -20,23 +20,23 @@ from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import AttemptEnd, attempt_end
 from pet_operator.domain.policy.health import health
+from pet_operator.domain.policy.onlooker import LOOK_AGAIN_SECONDS, onlooked
 from pet_operator.domain.policy.progress import advance, throttled
 from pet_operator.domain.policy.stop import SUSPEND_WORDS, Stop, saved_words, stop, stopped, stopping
 from pet_operator.domain.policy.success import succeeded, success
 from pet_operator.domain.policy.timers import next_timer
 from pet_operator.domain.policy.ttl import expired
-from pet_operator.domain.status import FAILED, PENDING, RESTARTING, STARTING, SUSPENDED, JobStatus, Nodes
+from pet_operator.domain.status import FAILED, MAKING, PENDING, RESTARTING, STARTING, SUSPENDED, JobStatus, Nodes
 from pet_operator.domain.volumes import checkpoint_claim
-
-# In these phases pods of the attempt may still have to be made; after them one that is absent is lost.
-_MAKING = ("", PENDING, RESTARTING)
 
 
 def decide(observed: Observed, now: datetime) -> Decision:
     """What to do, and the whole status to write."""
-    # 1. Nothing is concluded from half a view, and nothing done for a job that goes or is another controller's.
-    if not observed.synced or observed.deleting or observed.job.spec.managed_by not in ("", manifests.CONTROLLER):
+    # 1. Nothing is done for another controller's job or one that goes, and nothing is concluded from half a view.
+    if observed.job.spec.managed_by not in ("", manifests.CONTROLLER):
         return Decision(observed.status)
+    if observed.deleting or not observed.synced:
+        return _look_on(observed, now)
     # 2. What is over stays over, until its time to live has passed.
     if observed.over and requests.restart(observed) is None:
         return _decision(observed, observed.status, now, clean.finished(observed) + expired(observed, now))
@@ -53,14 +53,21 @@ def decide(observed: Observed, now: datetime) -> Decision:
     if why := stop(observed, now):
         return _stop(observed, why, now)
     # 7. An attempt that cannot go on ends, through its first failure.
-    if end := attempt_end(observed, now, complete=observed.status.phase not in _MAKING):
+    if end := attempt_end(observed, now, complete=observed.status.phase not in MAKING):
         return _end(observed, end, now)
     # 8. Its objects are made.
-    if observed.status.phase in _MAKING:
+    if observed.status.phase in MAKING:
         return _make(observed, now)
     # 9. It goes on.
     status, wait = throttled(observed.status, advance(observed, now), now)
     return _decision(observed, status, now, clean.outdated(observed) + _lacking(observed), wait)
+
+
+def _look_on(observed: Observed, now: datetime) -> Decision:
+    status, wait = throttled(observed.status, onlooked(observed, now), now)
+    if not observed.synced:
+        wait = min(LOOK_AGAIN_SECONDS, wait or LOOK_AGAIN_SECONDS)
+    return Decision(status, (), wait) if status == observed.status else _decision(observed, status, now, wait=wait)
 
 
 def _begin(observed: Observed, now: datetime) -> Decision:

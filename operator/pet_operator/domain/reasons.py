@@ -87,6 +87,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "Hung": "ranks make no step; the message names the one that the others wait for",
         "Suspending": "the job is to be suspended: the ranks save and leave",
         "RestartRequested": "a restart was asked for: the ranks save and leave, or the next attempt begins",
+        "Deleting": "the job is being deleted, and something keeps it from going: nothing more is done for it",
         "SpecDrift": "the spec is not the one that the attempt was made from",
     },
     "How an attempt ended": ENDS,

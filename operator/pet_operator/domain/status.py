@@ -9,6 +9,8 @@ from datetime import datetime
 PENDING, STARTING, RUNNING, RESTARTING = "Pending", "Starting", "Running", "Restarting"
 SUSPENDED, SUCCEEDED, FAILED = "Suspended", "Succeeded", "Failed"
 FINISHED = (SUCCEEDED, FAILED)
+# Pods of the attempt may still have to be made; after these phases one that is absent is lost.
+MAKING = ("", PENDING, RESTARTING)
 
 KEPT_ATTEMPTS = 10
 

@@ -56,7 +56,9 @@ class Cache:
         return max(self.jobs.of(key), key=lambda job: int(job["metadata"]["resourceVersion"]), default=None)
 
     def observe(self, key: Key, *, synced: bool) -> Observed | None:
-        """The whole view of a job, None if it does not exist."""
+        """The whole view of a job, None if it does not exist. `synced`: everything has been listed. That is not enough
+        while the pods' watch has a gap: one that is absent, or as it was, may be neither; nor while they are listed
+        anew, page by page."""
         manifest = self.job(key)
         if manifest is None:
             return None
@@ -71,7 +73,7 @@ class Cache:
             status=self._status(key, manifest),
             validation=checked.validation,
             site=self.site,
-            synced=synced,
+            synced=synced and self.pods.since is not None,
             deleting="deletionTimestamp" in metadata,
             created=read_time(metadata.get("creationTimestamp")),
             pods=tuple(pod for pod in pods if pod.job_uid == metadata["uid"]),

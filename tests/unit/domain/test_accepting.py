@@ -137,7 +137,8 @@ def test_a_predecessor_of_a_running_job_is_of_no_interest() -> None:
     ids=["half a view", "deleted", "another controller's"],
 )
 def test_nothing_is_done_or_written(what: dict[str, object], status: JobStatus) -> None:
-    assert decide(observed(status=status, **what), NOON) == Decision(status)
+    decision = decide(observed(status=status, **what), NOON)
+    assert (decision.status, decision.actions) == (status, ())
 
 
 def test_a_job_that_names_this_controller_is_ours() -> None:

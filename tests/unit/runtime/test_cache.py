@@ -22,6 +22,7 @@ class Known:
     def __init__(self) -> None:
         self.told: list[Key] = []
         self.cache = Cache(SITE, LoopClock(), self.told.append)
+        self.cache.pods.since = 0.0
 
     def job(self, uid: str = "uid-of-job", version: int = 1, generation: int = 1, **spec: object) -> None:
         content = manifest("job", **spec)

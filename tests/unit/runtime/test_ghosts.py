@@ -49,6 +49,7 @@ def left_after_a_look(has: dict[str, Any] | None) -> list[str]:
     async def look() -> list[str]:
         queue, clock = KeyedQueue(), LoopClock()
         cache = Cache(Site(cluster="c", trainer_image="trainer"), clock, queue.add)
+        cache.pods.since = 0.0
         gateway: Any = NobodyThere(cache, has)
         cache.jobs.put(stored("old", 1))
         controller = Controller(
