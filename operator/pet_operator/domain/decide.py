@@ -43,22 +43,19 @@ def decide(observed: Observed, now: datetime) -> Decision:
     # 3. No attempt without a valid job that is wanted now, and none beside its deleted predecessor.
     if not observed.under_way:
         return _begin(observed, now)
-    # 4. One attempt at a time: the pods of former ones go first.
-    if any(pod.attempt < observed.status.attempt and not pod.over for pod in observed.pods):
-        return _decision(observed, observed.status, now, clean.outdated(observed))
-    # 5. All ranks finished.
+    # 4. All ranks finished.
     if succeeded(observed):
         return _decision(observed, success(observed, now), now)
-    # 6. An attempt that is not wanted any more saves and leaves.
+    # 5. An attempt that is not wanted any more saves and leaves.
     if why := stop(observed, now):
         return _stop(observed, why, now)
-    # 7. An attempt that cannot go on ends, through its first failure.
+    # 6. An attempt that cannot go on ends, through its first failure.
     if end := attempt_end(observed, now, complete=observed.status.phase not in MAKING):
         return _end(observed, end, now)
-    # 8. Its objects are made.
+    # 7. Its objects are made, once no pod of a former attempt is left.
     if observed.status.phase in MAKING:
         return _make(observed, now)
-    # 9. It goes on.
+    # 8. It goes on.
     status, wait = throttled(observed.status, advance(observed, now), now)
     return _decision(observed, status, now, clean.outdated(observed) + _lacking(observed), wait)
 
@@ -77,14 +74,14 @@ def _begin(observed: Observed, now: datetime) -> Decision:
     if job.spec.suspend and not (invalid and old.attempt == 0):
         words = f"{SUSPEND_WORDS}; {saved_words(old) if old.attempt else 'nothing has run yet'}"
         status = replace(status, phase=SUSPENDED, reason=SUSPEND, message=words, completion_time=None)
-        return _decision(observed, status, now)
+        return _decision(observed, status, now, clean.strays(observed))
     if invalid:
         status = replace(status, phase=FAILED, reason=INVALID_CONFIG, message=acceptance.message, completion_time=now)
         asked = requests.restart(observed) or old.restart_requested
         return _decision(observed, replace(status, restart_requested=asked), now)
     status = replace(status, phase=PENDING, reason=acceptance.reason, message=acceptance.message, completion_time=None)
     if acceptance.status != "True":
-        return _decision(observed, status, now)
+        return _decision(observed, status, now, clean.strays(observed))
     if waits := predecessor.predecessor(observed):
         status = replace(status, phase=STARTING, reason=predecessor.REASON, message=waits)
         return _decision(observed, status, now, clean.predecessors(observed))
@@ -96,7 +93,7 @@ def _begin(observed: Observed, now: datetime) -> Decision:
 
 
 def _stop(observed: Observed, why: Stop, now: datetime) -> Decision:
-    if all(pod.over for pod in observed.current):
+    if all(pod.over for pod in observed.pods):
         return _decision(observed, stopped(observed, why, now), now)
     status, deletions = stopping(observed, why, now)
     return _decision(observed, status, now, deletions)
@@ -128,8 +125,12 @@ def _end(observed: Observed, end: AttemptEnd, now: datetime) -> Decision:
 def _make(observed: Observed, now: datetime) -> Decision:
     """Make what is missing; all pods are there once the cache shows them."""
     status, job = observed.status, observed.job
+    if former := clean.former(observed):
+        status = replace(status, message=clean.awaiting(observed, status.message, former))
+        return _decision(observed, status, now, clean.outdated(observed))
     since = backoff.not_before(status, job.uid)
     if since is not None and since > now:
+        status = replace(status, message=clean.awaiting(observed, status.message, ()))
         return _decision(observed, status, now, wait=(since - now).total_seconds())
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]

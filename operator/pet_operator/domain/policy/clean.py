@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pet_operator.domain.constants import POD
 from pet_operator.domain.decision import Delete, Observed
 from pet_operator.domain.policy.lost import lost
 from pet_operator.domain.views import PodView
+
+_AWAITING = "; waiting for the end of "
 
 
 def removal(observed: Observed, pods: Iterable[PodView]) -> tuple[Delete, ...]:
@@ -16,11 +18,36 @@ def removal(observed: Observed, pods: Iterable[PodView]) -> tuple[Delete, ...]:
     deletions = []
     for pod in pods:
         if lost(observed, pod):
-            if not (pod.terminating and pod.grace_seconds == 0):  # else it is held by somebody's finalizer
+            if not held(observed, pod):
                 deletions.append(Delete(POD, pod.name, pod.uid, force=True))
         elif not pod.terminating:
             deletions.append(Delete(POD, pod.name, pod.uid))
     return tuple(deletions)
+
+
+def former(observed: Observed) -> list[PodView]:
+    """Pods of former attempts that have not ended: there is one attempt at a time."""
+    return [pod for pod in observed.pods if pod.attempt < observed.status.attempt and not pod.over]
+
+
+def awaiting(observed: Observed, message: str, pods: Sequence[PodView]) -> str:
+    """The message with the first of the pods whose end is awaited; without any once there is none."""
+    said = message.partition(_AWAITING)[0]
+    if not pods:
+        return said
+    first = min(pods, key=lambda pod: (pod.attempt, pod.node_index))
+    return f"{said}{_AWAITING}{first.name}{', which a finalizer holds' if held(observed, first) else ''}"
+
+
+def held(observed: Observed, pod: PodView) -> bool:
+    """Whether nothing but somebody's finalizer keeps the object: it had no time for its end, and has not gone."""
+    return pod.terminating and pod.grace_seconds == 0 and lost(observed, pod) is not None
+
+
+def strays(observed: Observed) -> tuple[Delete, ...]:
+    """Where the job is to have no pods those go that live: one that was made and not heard of before its attempt
+    ended."""
+    return removal(observed, (pod for pod in observed.pods if not pod.over))
 
 
 def outdated(observed: Observed) -> tuple[Delete, ...]:

@@ -41,10 +41,12 @@ def stop(observed: Observed, now: datetime) -> Stop | None:
 
 def stopping(observed: Observed, why: Stop, now: datetime) -> tuple[JobStatus, tuple[Delete, ...]]:
     """While pods are left: they are told to go, and what those tell that have gone is kept."""
-    alive = [pod for pod in observed.current if not pod.over]
+    alive = [pod for pod in observed.pods if not pod.over]
     leaving = "the ranks save a checkpoint and leave" if any(pod.running for pod in alive) else "its pods are removed"
     reason = "Suspending" if why.phase == SUSPENDED else why.reason
-    status = replace(last_words(observed, now), reason=reason, message=f"{why.message}; {leaving}")
+    held = [pod for pod in alive if clean.held(observed, pod)]
+    message = clean.awaiting(observed, f"{why.message}; {leaving}", held)
+    status = replace(last_words(observed, now), reason=reason, message=message)
     return status, clean.removal(observed, alive)
 
 
