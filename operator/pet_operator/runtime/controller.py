@@ -77,20 +77,20 @@ class Controller:
                 self._cache.forget(key)
                 self._queue.forget(key)
                 return
-            decision = await self._reconcile(key, observed)
+            await self._reconcile(key, observed)
         except Exception as error:
             self._observe(self._failed(key, error), self._clock.monotonic() - began)
             return
         self._observe("success", self._clock.monotonic() - began)
         self._queue.forget(key)
-        if decision.requeue_after is not None:
-            self._queue.add_after(key, decision.requeue_after)
 
-    async def _reconcile(self, key: Key, observed: Observed) -> Decision:
+    async def _reconcile(self, key: Key, observed: Observed) -> None:
         decision = decide(observed, self._clock.now())
+        if decision.requeue_after is not None:  # whatever becomes of the requests
+            self._queue.add_after(key, decision.requeue_after)
         makes = any(isinstance(action, Create) for action in decision.actions)
         if makes and not await self._is_newest(key, observed):
-            return Decision(observed.status)
+            return
         try:
             await self._executor.execute(decision.actions, key, observed.job.uid)
         except ExceptionGroup as failed:
@@ -104,7 +104,6 @@ class Controller:
         if decision.actions:
             self._cache.refuse(key, observed.job.uid, None)
         await self._write(key, observed, decision)
-        return decision
 
     async def _is_newest(self, key: Key, observed: Observed) -> bool:
         """Nothing is made for a job that is gone, of which kopf may never tell, or that is another by now. What the API

@@ -194,6 +194,18 @@ async def test_waiting_that_a_decision_asks_for_ends_by_itself() -> None:
     assert pods_of(api) == {"job-1-0": "Failed", "job-2-0": "Pending"}
 
 
+async def test_a_deadline_is_met_to_the_second_although_every_look_fails() -> None:
+    api, operator = await started(deadlines={"activeSeconds": 300})
+
+    def quota(verb: str, kind: Kind, name: str) -> None:
+        if (verb, kind) == ("create", POD):
+            raise ApiError(403, "Forbidden", "exceeded quota: gpus")
+
+    api.fault = quota
+    await operator.work(301)
+    assert (status_of(api).phase, status_of(api).reason) == ("Failed", "DeadlineExceeded")
+
+
 async def test_nothing_is_done_before_everything_is_seen() -> None:
     api, operator = await started()
     operator.synced = False
