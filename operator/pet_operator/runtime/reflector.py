@@ -104,6 +104,7 @@ class Reflector:
         text = str(error)
         if self._without and isinstance(error, ApiError) and error.status == 403:
             text += f"; {self._without}"
+            self._store.retain((), "")  # what was seen last would be believed for ever
             self.synced.set()
         if text != self._said:
             self._said = text

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from harness.timeless import LoopClock, settle
 
-from pet_operator.domain.constants import POD, Kind
+from pet_operator.domain.constants import NODE, POD, Kind
+from pet_operator.runtime.nodes import Nodes
 from pet_operator.runtime.ports import ApiError, Gone, Key, Listing, Manifest
 from pet_operator.runtime.reflector import Reflector
 from pet_operator.runtime.store import Store
@@ -225,6 +226,19 @@ async def test_what_it_may_not_see_is_waited_for_unless_it_can_be_done_without(
     assert caplog.messages == ["cannot watch pods: 403 Forbidden: no; go on so"], "once"
     await play.go(60)
     assert play.pods() == ["pod-0"], "the right has come"
+
+
+async def test_what_was_seen_before_the_right_to_see_it_was_taken_is_not_believed_any_more() -> None:
+    unready = {"metadata": {"name": "a", "uid": "uid-of-a", "resourceVersion": "1"}}
+    server: Any = Script([Listing([unready], "5"), *[FORBIDDEN] * 9], [[10, ConnectionError("cut")]])
+    nodes = Nodes(LoopClock(), lambda name: None)
+    task = asyncio.create_task(Reflector(server, NODE, "", nodes, LoopClock(), without="go on so").run())
+    await asyncio.sleep(9)
+    assert nodes.of("a") is not None
+    await asyncio.sleep(9)
+    assert nodes.of("a") is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_error_alone_is_no_reason_to_do_without() -> None:
