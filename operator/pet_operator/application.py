@@ -18,7 +18,7 @@ from pet_operator.adapters.kopf_shell import watch_jobs
 from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.adapters.trainer_http import TrainerHttp
-from pet_operator.domain.constants import CLAIM, EVENT, JOB, LABEL_MANAGED_BY, MANAGED_BY, NODE, POD, SERVICE
+from pet_operator.domain.constants import CLAIM, EVENT, JOB, LABEL_JOB_UID, NODE, POD, SERVICE
 from pet_operator.domain.decision import Site
 from pet_operator.kube.credentials import Credentials, load_credentials
 from pet_operator.kube.gateway import KubeGateway
@@ -36,7 +36,7 @@ from pet_operator.runtime.warnings import FIELDS as WARNINGS
 from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-_OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+_OURS = LABEL_JOB_UID  # that there is one: what tells who manages an object other tools write, too
 _KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 _WITHOUT_NODES = (
     "lost nodes are found by their pods alone, minutes later; grant the right to list and watch nodes, or start with"
