@@ -52,7 +52,8 @@ def test_what_was_deleted_in_a_gap_that_ends_in_a_list_is_found_out(tmp_path: Pa
             await heard()
             await world.until("running again", lambda: (world.job().attempt, world.job().phase) == (2, "Running"))
             (first, _) = world.job().attempts
-            assert (first.reason, first.message) == ("Disrupted", "pod job-1-1: Disrupted: PodDeleted: the pod is gone")
+            words = "pod job-1-1 on node node-1: Disrupted: PodDeleted: the pod is gone"
+            assert (first.reason, first.message) == ("Disrupted", words)
 
             await unheard()
             world.delete()

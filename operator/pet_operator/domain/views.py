@@ -39,7 +39,7 @@ class PodExit:
 class PodView:
     """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
     `grace_seconds`: what it has for its end, once it is terminating; `prepared`: its volumes and its network are there,
-    so that containers can be made."""
+    so that containers can be made; `gone`: there is no such object any more, and this is how it was last."""
 
     name: str
     uid: str
@@ -47,6 +47,7 @@ class PodView:
     attempt: int
     node_index: int
     phase: str
+    gone: bool = False
     terminating: bool = False
     grace_seconds: int = 0
     disrupted: bool = False

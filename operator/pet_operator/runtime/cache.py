@@ -14,6 +14,7 @@ from pet_operator.domain.policy import takeover
 from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode, owner_of, pod_view, service_view
 from pet_operator.domain.volumes import ClaimView, claim_view
+from pet_operator.runtime.departed import Departed
 from pet_operator.runtime.nodes import Nodes, seen_for
 from pet_operator.runtime.ports import Clock, Key, Manifest
 from pet_operator.runtime.store import Store
@@ -36,7 +37,8 @@ class Cache:
     def __init__(self, site: Site, clock: Clock, changed: Callable[[Key], None]) -> None:
         self.site = site
         self.jobs: Store[Manifest] = Store(_trimmed, key_of, self._job_changed)
-        self.pods: Store[PodView] = Store(pod_view, _job_of, changed)
+        self._departed = Departed()
+        self.pods: Store[PodView] = Store(pod_view, _job_of, changed, self._pod_gone)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
         self.nodes = Nodes(clock, self._node_changed)
         self.warnings = Warnings(self._warned)
@@ -64,13 +66,15 @@ class Cache:
             return None
         metadata = manifest["metadata"]
         checked = self._validator.check(key, manifest)
+        status = self._status(key, manifest)
         pods = [self.warnings.added_to(pod) for pod in self.pods.of(key)]
+        pods += self._departed.of(key, metadata["uid"], status, pods)
         job = replace(checked.job, annotations=metadata.get("annotations") or {})  # no new generation by them
         return Observed(
             job=job,
             generation=metadata["generation"],
             resource_version=metadata["resourceVersion"],
-            status=self._status(key, manifest),
+            status=status,
             validation=checked.validation,
             site=self.site,
             synced=synced and self.pods.since is not None,
@@ -107,6 +111,7 @@ class Cache:
         self._refused.pop(key, None)
         self._leaving.pop(key, None)
         self._ended.pop(key, None)
+        self._departed.forget(key)
         self._statuses.pop(key, None)
         self._validator.forget(key)
 
@@ -153,8 +158,15 @@ class Cache:
         pods = (f"its pod {pod.name}" for pod in self.pods.all() if pod.job_uid == uid and not pod.over)
         return next(jobs, "") or next(pods, "")
 
+    def _pod_gone(self, key: Key, pod: PodView) -> None:
+        """What a deleted job leaves, nobody asks for any more."""
+        if self.jobs.of(key):
+            self._departed.put(key, pod)
+
     def _job_changed(self, key: Key) -> None:
         """Jobs that share its checkpoint folder, or did, are concerned as well."""
+        if not self.jobs.of(key):
+            self._departed.forget(key)
         for concerned in (key, *sorted(self._volumes.update(key, self.job(key)))):
             self._changed(concerned)
 

@@ -28,15 +28,23 @@ class Store(Generic[V]):
     Versions of objects are compared as numbers, which Kubernetes promises since 1.35 and always did in fact.
     """
 
-    def __init__(self, view: Callable[[Manifest], V], key: Callable[[Manifest], Key], changed: Callable[[Key], None]):
-        """`key` gives the job that an object belongs to, `changed` is told of it after each change."""
+    def __init__(
+        self,
+        view: Callable[[Manifest], V],
+        key: Callable[[Manifest], Key],
+        changed: Callable[[Key], None],
+        gone: Callable[[Key, V], None] = lambda key, view: None,
+    ) -> None:
+        """`key` gives the job that an object belongs to, `changed` is told of it after each change, and before that
+        `gone` of each object that is gone, as it was last."""
         self.since: float | None = None
+        self._gone = gone
         self._view = view
         self._key = key
         self._changed = changed
         self._entries: dict[str, _Entry[V]] = {}
         self._by_key: dict[Key, dict[str, None]] = {}
-        self._deleted: dict[str, None] = {}
+        self._deleted: dict[str, int] = {}  # the version at which it was
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,11 +66,13 @@ class Store(Generic[V]):
         return list(self._by_key)
 
     def put(self, manifest: Manifest) -> None:
-        """An object as it was made or changed. Older news than is known, and of what was deleted, is ignored."""
+        """An object as it was made or changed. Older news than is known is ignored, and so is what was told before its
+        deletion; later it is there after all, and only had not the labels that are watched for a while."""
         uid, version = _identity(manifest)
         known = self._entries.get(uid)
-        if uid in self._deleted or (known is not None and known.version >= version):
+        if self._deleted.get(uid, -1) >= version or (known is not None and known.version >= version):
             return
+        self._deleted.pop(uid, None)
         entry = _Entry(self._key(manifest), version, self._view(manifest))
         if known is not None and known.key != entry.key:
             self._leave(known.key, uid)
@@ -72,21 +82,25 @@ class Store(Generic[V]):
             self._changed(entry.key)
 
     def remove(self, manifest: Manifest) -> None:
-        """An object that is gone."""
-        self._remove(_identity(manifest)[0])
+        """An object that is gone, as it was then."""
+        uid, version = _identity(manifest)
+        known = self._entries.get(uid)
+        last = self._view(manifest) if known is not None and known.version < version else None
+        self._remove(uid, version, last)
 
     def retain(self, uids: Collection[str], resource_version: str) -> None:
         """These are all that there were at this version: what is not among them and not newer is gone."""
         for uid in self._entries.keys() - set(uids):
             if self._entries[uid].version <= int(resource_version):
-                self._remove(uid)
+                self._remove(uid, int(resource_version))
 
-    def _remove(self, uid: str) -> None:
-        self._deleted[uid] = None
+    def _remove(self, uid: str, version: int, last: V | None = None) -> None:
+        self._deleted[uid] = version
         while len(self._deleted) > _REMEMBERED_DELETIONS:
             del self._deleted[next(iter(self._deleted))]
         entry = self._entries.pop(uid, None)
         if entry is not None:
+            self._gone(entry.key, entry.view if last is None else last)
             self._leave(entry.key, uid)
 
     def _leave(self, key: Key, uid: str) -> None:

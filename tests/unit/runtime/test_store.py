@@ -71,8 +71,26 @@ def test_what_is_gone_is_told_once_and_stays_gone() -> None:
     pods.store.put(pod(0, 1))
     for _ in range(2):
         pods.store.remove(pod(0, 2))
-    pods.store.put(pod(0, 3))  # late news of it
+    pods.store.put(pod(0, 2))  # late news of it
     assert (pods.of(), len(pods.store), pods.store.keys(), len(pods.told)) == ([], 0, [], 2)
+
+
+def test_what_is_told_of_after_its_deletion_is_there_after_all() -> None:
+    """It had not the labels that are watched for a while."""
+    pods = Pods()
+    pods.store.put(pod(0, 1))
+    pods.store.remove(pod(0, 2))
+    pods.store.put(pod(0, 3))
+    assert pods.of() == [("pod-0", "Running")]
+
+
+@pytest.mark.parametrize(("version", "phase"), [(3, "Failed"), (1, "Running")], ids=["newer", "older"])
+def test_of_what_is_gone_the_newest_view_is_told(version: int, phase: str) -> None:
+    gone: list[tuple[Key, str]] = []
+    store = Store(lambda each: each["phase"], lambda _: JOB, lambda _: None, lambda key, view: gone.append((key, view)))
+    store.put(pod(0, 2))
+    store.remove(pod(0, version, "Failed"))
+    assert gone == [(JOB, phase)]
 
 
 def test_a_deletion_that_comes_before_the_rest_counts() -> None:
@@ -141,5 +159,5 @@ def test_deletions_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) 
     for index in range(3):
         pods.store.remove(pod(index, 1))
     for index in range(3):
-        pods.store.put(pod(index, 2))
+        pods.store.put(pod(index, 1))
     assert [name for name, _ in pods.of()] == ["pod-0"]

@@ -64,6 +64,8 @@ _BY_OTHERS = (PEER_LOST, HANG)
 _ABORTED = "SIGABRT"
 # What a launcher says of ranks that were killed, whoever it was; the kubelet knows of the memory.
 _KILLED = ("", CRASH)
+# The type and the message of a pod that nobody has seen the end of.
+_GONE = "PodDeleted", "the pod is gone"
 # How long the pods that are left may take to tell what they saw.
 ROOT_WAIT = 10.0
 
@@ -136,6 +138,8 @@ def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
     if pod.report is not None and own:
         class_ = own if own in ENDS or pod.exit is None else classify(pod.exit.code).exit_class
         return class_, pod.report.type or own, pod.report.message
+    if pod.gone and pod.exit is None:
+        return DISRUPTED, *_GONE
     if pod.disrupted or pod.terminating:
         return DISRUPTED, DISRUPTED, pod.message or "the pod was taken away"
     if pod.exit is None:
@@ -156,8 +160,8 @@ def _absent(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
     return [
         Failure(
             class_=DISRUPTED,
-            type="PodDeleted",
-            message="the pod is gone",
+            type=_GONE[0],
+            message=_GONE[1],
             pod=names.pod(job.name, attempt, index),
             node_index=index,
         )
