@@ -46,7 +46,6 @@ FIXED: list[tuple[dict[str, Any], str]] = [
     ({"metrics": {"port": 9500}}, "spec.metrics"),
     ({"checkpoint": {"resume": "Never"}}, "spec.checkpoint.resume"),
     ({"checkpoint": {"gracePeriodSeconds": 60}}, "spec.checkpoint.gracePeriodSeconds"),
-    ({"checkpoint": {"onDelete": "Delete"}}, "spec.checkpoint.onDelete"),
 ]
 PLACE: list[tuple[dict[str, Any], str]] = [
     ({"checkpoint": {"path": "other"}}, "spec.checkpoint.path"),
@@ -135,6 +134,18 @@ def test_checkpoints_stay_where_they_are(
     [cause] = refusal(jobs, job(phase=phase, attempt=1), spec)
     assert cause.field == field
     assert "the job's checkpoints are there; keep it, or delete the job and apply it anew" in cause.message
+
+
+@pytest.mark.parametrize("phase", ["Running", "Suspended", "Failed"])
+def test_what_becomes_of_the_claim_is_said_before_it_is_made(
+    phase: str, job: Callable[..., str], jobs: JobsApi
+) -> None:
+    name = job(phase=phase, attempt=1)
+    [cause] = refusal(jobs, name, {"checkpoint": {"onDelete": "Delete"}})
+    assert cause.field == "spec.checkpoint.onDelete"
+    assert "to keep the claim of a job that is to be deleted, remove its metadata.ownerReferences" in cause.message
+    jobs.change(job(), {"spec": {"checkpoint": {"onDelete": "Delete"}}}, dry_run=True)
+    jobs.change(name, {"spec": {"checkpoint": {"onDelete": "Retain"}}}, dry_run=True)  # the default, written out
 
 
 def test_to_write_out_the_default_is_no_change(job: Callable[..., str], jobs: JobsApi) -> None:

@@ -125,13 +125,16 @@ def test_the_launcher_s_options_are_the_same() -> None:
 
 def test_each_field_of_the_spec_is_fixed_or_editable_while_a_job_runs() -> None:
     rules = [rule for rule in SCHEMA["x-kubernetes-validations"] if "oldSelf" in rule["rule"]]
-    whole, checkpoint, volume, path = rules
+    whole, checkpoint, *never = rules
     editable = {camel(name) for name in _EDITABLE if "." not in name}
     fixed = {name for name in re.findall(r"'(\w+)'", whole["rule"]) if name not in ("Suspended", "Failed")}
     assert fixed == set(SPEC["properties"]) - editable - {"checkpoint", "managedBy"}
     inner = {name for name in re.findall(r"'(\w+)'", checkpoint["rule"]) if name not in ("Suspended", "Failed")}
-    assert inner == set(SPEC["properties"]["checkpoint"]["properties"]) - {"keep", "volume", "path"}
-    assert (volume["fieldPath"], path["fieldPath"]) == (".spec.checkpoint.volume", ".spec.checkpoint.path")
+    assert inner == set(SPEC["properties"]["checkpoint"]["properties"]) - {"keep", "volume", "onDelete", "path"}
+    assert [rule["fieldPath"] for rule in never] == [
+        f".spec.checkpoint.{name}" for name in ("volume", "onDelete", "path")
+    ]
+    assert not any("phase" in rule["rule"] for rule in never)
     for rule in (whole, checkpoint):  # the message names those that the rule has found
         listed = re.compile(r"\['\w+'(?:, '\w+')*\]\s*\.(?:all|filter)")
         found = [re.findall(r"'\w+'", match[0]) for match in listed.finditer(rule["rule"] + rule["messageExpression"])]
