@@ -27,7 +27,7 @@ from pet_operator.runtime.controller import Controller
 from pet_operator.runtime.executor import Executor
 from pet_operator.runtime.health import Health
 from pet_operator.runtime.poller import Poller
-from pet_operator.runtime.ports import ApiError, Gone, Manifest
+from pet_operator.runtime.ports import ApiError, Manifest
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import Reflector, refill
@@ -147,7 +147,7 @@ class Operator:
             self._list_again.clear()
             try:
                 await self._list()
-            except (ApiError, Gone, OSError, TimeoutError) as error:
+            except (ApiError, OSError, TimeoutError) as error:
                 _LOG.warning("cannot list jobs: %s", error)
                 await asyncio.sleep(_LIST_RETRY_SECONDS)
                 continue

@@ -216,8 +216,14 @@ def _reached() -> Iterator[None]:
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    """One line of a watch. Raises what it says went wrong."""
-    event: dict[str, Any] = json.loads(line)
+    """One line of a watch. Raises what it says went wrong, ValueError if it is no event."""
+    event: Any = json.loads(line)
+    if (
+        not isinstance(event, dict)
+        or not isinstance(event.get("type"), str)
+        or not isinstance(event.get("object"), dict)
+    ):
+        raise ValueError(f"no event of a watch: {line[:100]!r}")
     if event["type"] == "ERROR":
         raise _error(event["object"].get("code", 500), event["object"])
     return event

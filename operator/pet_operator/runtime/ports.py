@@ -23,19 +23,26 @@ class Key:
         return f"{self.namespace}/{self.name}"
 
 
+LONGEST_WAIT = 60.0  # seconds
+
+
 class ApiError(Exception):
-    """The API server refused a request: HTTP status, the reason word and the message of its Status object."""
+    """The API server refused a request: HTTP status, the reason word and the message of its Status object.
+    `retry_after`: seconds, at most `LONGEST_WAIT`: a proxy on the way may say a day."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_WAIT)
 
 
-class Gone(Exception):
+class Gone(ApiError):
     """A watch cannot go on from where it was: list again (410)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(410, "Gone", message)
 
 
 @dataclass(frozen=True)
