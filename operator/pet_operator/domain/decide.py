@@ -15,7 +15,7 @@ from pet_operator.domain.decision import Action, Decision, Observed
 from pet_operator.domain.ends import SUSPEND, describe, reason_of
 from pet_operator.domain.numbers import ended, staled
 from pet_operator.domain.policy import avoid, backoff, budget, clean, predecessor, requests, restart, takeover, volumes
-from pet_operator.domain.policy.accept import INVALID_CONFIG, accept
+from pet_operator.domain.policy.accept import INVALID_CONFIG, accept, was_refused
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
 from pet_operator.domain.policy.failure import AttemptEnd, attempt_end
@@ -87,9 +87,7 @@ def _begin(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, status, now, clean.predecessors(observed))
     if old.attempt and requests.restart(observed) is not None:  # with everything that a new job has
         status = replace(status, failure=None, recent_restarts=(), restart_window=None, restarts=status.restarts + 1)
-    words = f"making {job.spec.nodes} pod{'s' if job.spec.nodes > 1 else ''}"
-    status = replace(status, start_time=now, reason="CreatingPods", message=words)
-    return _decision(observed, begun(observed, status, now), now)
+    return _decision(observed, begun(observed, _creating(observed, replace(status, start_time=now)), now), now)
 
 
 def _stop(observed: Observed, why: Stop, now: datetime) -> Decision:
@@ -140,6 +138,8 @@ def _make(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, replace(status, reason=volumes.TERMINATING, message=going), now)
     if observed.refused is not None:
         status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
+    elif was_refused(observed):
+        status = _creating(observed, status)
     script, attempt = observed.validation.script, status.attempt
     left, avoided = restart.restarts_left(status, job.spec.restart), avoid.avoided(status)
     saved, uid = status.checkpoint is not None, takeover.granted(observed)
@@ -148,6 +148,11 @@ def _make(observed: Observed, now: datetime) -> Decision:
         for index in missing
     )
     return _decision(observed, status, now, (*_service(observed), *manifests.shared(job, script), *pods))
+
+
+def _creating(observed: Observed, status: JobStatus) -> JobStatus:
+    nodes = observed.job.spec.nodes
+    return replace(status, reason="CreatingPods", message=f"making {nodes} pod{'s' if nodes > 1 else ''}")
 
 
 def _lacking(observed: Observed) -> tuple[Action, ...]:

@@ -101,8 +101,9 @@ class Controller:
                 observed = replace(observed, refused=refusal)
                 await self._write(key, observed, decide(observed, self._clock.now()))
             raise
-        if decision.actions:
+        if observed.refused is not None:  # nothing is now, or is asked for any more
             self._cache.refuse(key, observed.job.uid, None)
+            decision = decide(replace(observed, refused=None), self._clock.now())
         await self._write(key, observed, decision)
 
     async def _is_newest(self, key: Key, observed: Observed) -> bool:

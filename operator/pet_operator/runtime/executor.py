@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from pet_operator.domain.constants import CLAIM, CONFIG_MAP, LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY, POD, SERVICE, Kind
+from pet_operator.domain.constants import (
+    CLAIM,
+    CONFIG_MAP,
+    LABEL_JOB,
+    LABEL_JOB_UID,
+    LABEL_MANAGED_BY,
+    MANAGED_BY,
+    POD,
+    SERVICE,
+    Kind,
+)
 from pet_operator.domain.decision import Action, Create, Delete, Refusal
+from pet_operator.domain.policy import predecessor
+from pet_operator.domain.views import owner_of
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
 
 _AT_ONCE = 16
 # The user or an admin has to change something; trying again soon would say the same.
-_REFUSALS = (400, 403, 404, 409, 422)
+_REFUSALS = (400, 403, 404, 422)
 _MEND_TEMPLATE = "mend spec.template: delete the job and apply the mended file"
 # All of the level `restricted` is kept but for this: whoever made an image knows whether its user is root.
 _NOT_ROOT = "spec.template.spec.securityContext: {runAsNonRoot: true, runAsUser: <a user of the image>}"
@@ -71,9 +83,8 @@ class Executor:
             if error.reason != "AlreadyExists":
                 raise _refused(action.kind, what, error) from error
             made = await self._gateway.get(action.kind, Key(owner.namespace, name))
-            if made is not None and not _is_ours(made, owner, owner_uid):
-                words = f"{what} exists and belongs to somebody else; delete it or rename the job"
-                raise Refused(Refusal(_TAKEN[action.kind], words)) from error
+            if made is not None and not _is_ours(made, action.kind, owner, owner_uid):
+                raise Refused(_taken(made, action.kind, owner)) from error
         if made is not None and action.kind in (POD, SERVICE, CLAIM):
             self._seen(action.kind.plural, made)
 
@@ -100,10 +111,26 @@ def _refused(kind: Kind, what: str, error: ApiError) -> Exception:
     return Refused(Refusal("CreateRefused", f"{what}: {error.message}{remedy}"))
 
 
-def _is_ours(manifest: Manifest, owner: Key, owner_uid: str) -> bool:
-    """What has an owner must be owned by this very job; a claim has none and belongs to all jobs of the name."""
+def _is_ours(manifest: Manifest, kind: Kind, owner: Key, owner_uid: str) -> bool:
+    """What has an owner must be owned by this very job; a claim without one belongs to all jobs of the name."""
     metadata = manifest["metadata"]
     if references := metadata.get("ownerReferences"):
         return any(reference["uid"] == owner_uid for reference in references)
+    return kind is CLAIM and _has_our_labels(metadata, owner)
+
+
+def _has_our_labels(metadata: Manifest, owner: Key) -> bool:
     labels = metadata.get("labels") or {}
     return labels.get(LABEL_JOB) == owner.name and labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def _taken(manifest: Manifest, kind: Kind, owner: Key) -> Refusal:
+    """Whose the object is that has the name, and what to do."""
+    metadata, what = manifest["metadata"], f"{kind.kind} {manifest['metadata']['name']}"
+    if owner_of(manifest).get("name") == owner.name:
+        return Refusal(predecessor.REASON, f"the {what} of the deleted job of this name is not gone yet")
+    if not metadata.get("ownerReferences") and _has_our_labels(metadata, owner):
+        left = f"{LABEL_JOB_UID}={metadata['labels'].get(LABEL_JOB_UID, '')}"
+        words = "was left by a deleted job of this name (kubectl delete --cascade=orphan); once what it saves is saved,"
+        return Refusal(_TAKEN[kind], f"{what} {words} kubectl delete pods,services,configmaps -l {left}")
+    return Refusal(_TAKEN[kind], f"{what} exists and belongs to somebody else; delete it or rename the job")

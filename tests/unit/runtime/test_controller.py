@@ -10,6 +10,7 @@ import pytest
 from harness.jobs import manifest
 from harness.memory_api import MemoryApi, refuse
 from harness.memory_operator import KEY, MemoryOperator, change_pod, pods_of, status_of, submit
+from harness.observing import said
 
 from pet_operator.domain.constants import JOB, POD, SERVICE, TAKE_OVER, Kind
 from pet_operator.domain.decision import Refusal
@@ -174,6 +175,11 @@ async def test_an_api_server_that_says_when_is_not_asked_before() -> None:
     assert asked == ["apply"] * 2
 
 
+async def test_nobody_is_waited_for_longer_than_a_minute() -> None:
+    """A proxy on the way may say a day."""
+    assert ApiError(503, "", "later", retry_after=86400.0).retry_after == 60.0
+
+
 async def test_a_status_is_not_written_while_actions_fail_for_a_reason_that_may_pass() -> None:
     api, operator = await started()
     await operator.look()
@@ -256,6 +262,50 @@ async def test_a_refusal_is_of_one_job_and_not_of_its_successor() -> None:
     seen = operator.cache.observe(KEY, synced=True)
     assert seen is not None
     assert seen.refused is None
+
+
+async def test_a_refusal_is_over_with_the_look_that_nothing_refuses() -> None:
+    api, operator = await started()
+    api.fault = refuse(403, "Forbidden", "exceeded quota", verbs="create")
+    await operator.work(1)
+    assert status_of(api).reason == "CreateRefused"
+    api.fault = lambda *_: None
+    await operator.look()
+    assert (status_of(api).reason, said(status_of(api), "Accepted")[:2]) == ("CreatingPods", ("True", "Valid"))
+
+
+async def test_a_refusal_is_forgotten_by_a_job_that_is_suspended() -> None:
+    api, operator = await started()
+    api.fault = refuse(403, "Forbidden", "exceeded quota", verbs="create")
+    await operator.work(1)
+    for suspend in (True, False):
+        (job,) = api.all(JOB)
+        metadata = job["metadata"] | {"generation": job["metadata"]["generation"] + 1}
+        operator.news(
+            "MODIFIED", JOB, api.put(JOB, job | {"metadata": metadata, "spec": job["spec"] | {"suspend": suspend}})
+        )
+        await operator.look()
+        assert said(status_of(api), "Accepted")[:2] == ("True", "Valid")
+    assert status_of(api).reason == "CreatingPods"
+
+
+async def test_a_predecessor_s_finished_pod_that_is_not_collected_yet_is_waited_for() -> None:
+    api, operator = await started()
+    await operator.work()
+    change_pod(api, "job-1-0", phase="Failed")
+    (pod,) = api.all(POD)
+    api.drop(JOB, "job")
+    api.put(POD, pod)
+    submit(api)
+    await operator.list()
+    await operator.work()
+    status = status_of(api)
+    assert (status.phase, status.reason, status.attempt) == ("Starting", "WaitingForPredecessor", 0)
+    assert status.message == "the pods job-1-0 of the deleted job of this name are not gone yet"
+    api.drop(POD, "job-1-0")
+    await operator.list()
+    await operator.work()
+    assert (status_of(api).attempt, pods_of(api)) == (1, {"job-1-0": "Pending"})
 
 
 async def test_a_job_that_is_gone_is_forgotten() -> None:

@@ -9,10 +9,10 @@ from harness.memory_api import MemoryApi, refuse
 from harness.observing import SITE, UID, job
 
 from pet_operator.domain import manifests
-from pet_operator.domain.constants import CLAIM, CONFIG_MAP, POD, SERVICE, Kind
+from pet_operator.domain.constants import CLAIM, CONFIG_MAP, LABEL_JOB_UID, POD, SERVICE, Kind
 from pet_operator.domain.decision import Action, Create, Delete
 from pet_operator.runtime.executor import Executor, Refused
-from pet_operator.runtime.ports import ApiError, Key, Manifest
+from pet_operator.runtime.ports import ApiError, Gone, Key, Manifest
 
 OWNER = Key("default", "job")
 JOB = job(nodes=3, config="A: 1", checkpoint={"volume": {"size": "1Gi"}})
@@ -87,7 +87,7 @@ async def test_a_pod_that_cannot_be_made_does_not_keep_the_others_from_it() -> N
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(400, "BadRequest"), (403, "Forbidden"), (404, "NotFound"), (409, "Conflict"), (422, "Invalid")],
+    [(400, "BadRequest"), (403, "Forbidden"), (404, "NotFound"), (422, "Invalid")],
 )
 async def test_what_the_api_server_will_not_have_says_which_object_and_why(status: int, reason: str) -> None:
     bench = Bench()
@@ -122,8 +122,9 @@ async def test_pods_that_a_namespace_does_not_allow_are_refused_with_what_to_set
     assert "securityContext: {runAsNonRoot: true, runAsUser: <a user of the image>}" in error.refusal.message
 
 
-@pytest.mark.parametrize("status", [401, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 409, 429, 500, 503])
 async def test_what_passes_by_itself_is_no_refusal(status: int) -> None:
+    """409 without AlreadyExists: a quota that was counted for somebody else meanwhile, for example."""
     bench = Bench()
     bench.api.fault = refusing(POD, ApiError(status, "", "later", retry_after=7.0))
     (error,) = await bench.do(CREATES[-1])
@@ -143,13 +144,46 @@ async def test_what_is_there_already_and_ours_is_what_we_want() -> None:
 async def test_what_is_there_and_somebody_else_s_is_never_taken(create: Create) -> None:
     bench = Bench()
     metadata = create.manifest["metadata"]
-    owner = {**metadata["ownerReferences"][0], "uid": "another"}
+    owner = {**metadata["ownerReferences"][0], "name": "other", "uid": "another"}
     theirs = bench.api.put(create.kind, {**create.manifest, "metadata": {**metadata, "ownerReferences": [owner]}})
     (error,) = await bench.do(create)
     what = f"{create.kind.kind} {metadata['name']}"
     assert str(error) == f"{what} exists and belongs to somebody else; delete it or rename the job"
     assert bench.api.all(create.kind) == [theirs]
     assert bench.seen == []
+
+
+@pytest.mark.parametrize("create", [CREATES[0], CREATES[1], CREATES[-1]], ids=["Service", "ConfigMap", "Pod"])
+async def test_what_a_deleted_job_of_the_name_has_left_is_not_taken_but_named(create: Create) -> None:
+    """Deleted with --cascade=orphan: its references are taken from what it owned."""
+    bench = Bench()
+    metadata = {name: value for name, value in create.manifest["metadata"].items() if name != "ownerReferences"}
+    labels = {**metadata["labels"], LABEL_JOB_UID: "uid-before"}
+    left = bench.api.put(create.kind, {**create.manifest, "metadata": {**metadata, "labels": labels}})
+    (error,) = await bench.do(create)
+    assert isinstance(error, Refused)
+    assert error.refusal.reason == f"{create.kind.kind}NameTaken"
+    assert f"{create.kind.kind} {metadata['name']} was left by a deleted job of this name" in str(error)
+    assert str(error).endswith("kubectl delete pods,services,configmaps -l pet.dev/job-uid=uid-before")
+    assert bench.api.all(create.kind) == [left]
+
+
+async def test_what_is_still_the_predecessor_s_is_waited_for() -> None:
+    bench = Bench()
+    metadata = CREATES[-1].manifest["metadata"]
+    owners = [{**metadata["ownerReferences"][0], "uid": "uid-before"}]
+    bench.api.put(POD, {**CREATES[-1].manifest, "metadata": {**metadata, "ownerReferences": owners}})
+    (error,) = await bench.do(CREATES[-1])
+    assert isinstance(error, Refused)
+    assert error.refusal.reason == "WaitingForPredecessor"
+    assert str(error) == "the Pod job-1-2 of the deleted job of this name is not gone yet"
+
+
+async def test_what_has_expired_is_an_error_like_others() -> None:
+    bench = Bench()
+    bench.api.fault = refusing(POD, Gone("410 of a proxy"))
+    (error,) = await bench.do(CREATES[-1])
+    assert isinstance(error, ApiError)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def accept(observed: Observed) -> Statement:
         return Statement("False", observed.refused.reason, observed.refused.message)
     if observed.over and requests.restart(observed) is None:
         return _as_before(observed)
-    if observed.under_way and not _was_refused(observed):
+    if observed.under_way and not was_refused(observed):
         return _drift(observed) or _as_before(observed)
     validation = observed.validation
     if validation.problems:
@@ -44,8 +44,9 @@ def _drift(observed: Observed) -> Statement | None:
     return Statement("True", "Valid") if _as_before(observed).reason == SPEC_DRIFT else None
 
 
-def _was_refused(observed: Observed) -> bool:
-    """The job has its attempt, so it is valid: what was not accepted was one of its objects, which is made by now."""
+def was_refused(observed: Observed) -> bool:
+    """Of a job under way. It has its attempt, so it is valid: what was not accepted was one of its objects, which is
+    made by now."""
     return _as_before(observed).status == "False"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.policy.volumes import of_predecessor
 
@@ -18,4 +19,7 @@ def predecessor(observed: Observed) -> str:
         return f"the Service {service.name} of the deleted job of this name is not gone yet"
     if claim := of_predecessor(observed):
         return f"the PersistentVolumeClaim {claim.name} of the deleted job of this name is not gone yet"
+    needed = {names.pod(observed.job.name, observed.status.attempt + 1, i) for i in range(observed.job.spec.nodes)}
+    if pods := sorted(pod.name for pod in observed.predecessors if pod.name in needed):
+        return f"the pods {', '.join(pods)} of the deleted job of this name are not gone yet"
     return ""
