@@ -18,6 +18,7 @@ Manifest = Mapping[str, Any]
 STALE_SECONDS = 30.0  # without an answer what a launcher told before is not live any more
 UNHEARD_SECONDS = 15.0  # without a first one it is said
 
+_LONGEST_WORDS = 1024  # of a container that is not ours; the end tells the most
 _PLACE = re.compile(r"-(\d+)-(\d+)$")  # attempt and node index, as `names.pod` writes them
 # The kubelet's words for what passes by itself while a container is made.
 _ORDINARY_WAITING = ("", "ContainerCreating", "PodInitializing")
@@ -39,7 +40,8 @@ class PodExit:
 class PodView:
     """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
     `grace_seconds`: what it has for its end, once it is terminating; `prepared`: its volumes and its network are there,
-    so that containers can be made; `gone`: there is no such object any more, and this is how it was last."""
+    so that containers can be made; `gone`: there is no such object any more, and this is how it was last; `failed_init`:
+    what an init container said that kept the trainer's from running, and the code that it ended with."""
 
     name: str
     uid: str
@@ -59,6 +61,7 @@ class PodView:
     awaited: tuple[str, str] | None = None
     message: str = ""
     exit: PodExit | None = None
+    failed_init: tuple[str, int] | None = None
 
     @property
     def over(self) -> bool:
@@ -148,6 +151,7 @@ def pod_view(pod: Manifest) -> PodView:
         awaited=_awaited(status, conditions),
         message=status.get("message") or "",
         exit=_exit(status),
+        failed_init=_failed_init(status),
     )
 
 
@@ -191,6 +195,17 @@ def _exit(status: Manifest) -> PodExit | None:
                 finished_at=read_time(ended.get("finishedAt")),
                 report=_report(ended.get("message") or ""),
             )
+    return None
+
+
+def _failed_init(status: Manifest) -> tuple[str, int] | None:
+    """Of a pod that is over: the first init container that failed; one that is tried again is not at its end."""
+    for container in status.get("initContainerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if status.get("phase") == "Failed" and (code := int(ended.get("exitCode", 0))):
+            reason, said = ended.get("reason") or "", (ended.get("message") or "").strip()
+            words = f"the init container {container.get('name')} ended with {code}{f' ({reason})' if reason else ''}"
+            return (f"{words}: {said[-_LONGEST_WORDS:]}" if said else words), code
     return None
 
 

@@ -23,7 +23,7 @@ TABLE: list[tuple[int, str, bool, str, str, int]] = [
     (77, "Error", False, "Restarting", "NumericGuard", 0),
     (79, "Error", False, "Restarting", "StorageFull", 0),
     (80, "Error", False, "Failed", "CheckpointUnusable", 0),
-    (143, "Error", False, "Restarting", "Preempted", 0),
+    (143, "Error", False, "Restarting", "Crash", 1),
     (137, "Error", True, "Restarting", "Disrupted", 0),
     (143, "Error", True, "Restarting", "Disrupted", 0),
     (137, "OOMKilled", False, "Restarting", "OOM", 0),

@@ -30,7 +30,7 @@ OTHERS = {
     *("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "RuntimeDefault", "OnRootMismatch"),
     *("Ready", "PodScheduled", "PodReadyToStartContainers", "DisruptionTarget", "TerminationTarget"),
     *("Accepted", "CheckpointHealthy", "Finished", "Reconciling", "Stalled"),
-    *("ContainerCreating", "PodInitializing", "AlreadyExists", "OOMKilled", "PodDeleted"),
+    *("ContainerCreating", "PodInitializing", "AlreadyExists", "OOMKilled", "PodDeleted", "InitContainer"),
 }
 
 

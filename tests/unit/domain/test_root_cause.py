@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from harness.observing import begun, ended, later, pod, pod_manifest, report, running
+from harness.observing import begun, ended, later, pod, pod_manifest, report, running, seen, stands
 from harness.recording import recorded
 from harness.timeless import NOON
 
@@ -76,7 +76,7 @@ def evicted(**changes: Any) -> PodView:
         (ended(0, 78), "ConfigError", "Error", "the launcher ended with 78 and left no report"),
         (ended(0, 137), "Crash", "Error", "the launcher ended with 137 and left no report"),
         (ended(0, 139), "Crash", "Error", "the launcher ended with 139 and left no report"),
-        (ended(0, 143), "Preempted", "Error", "the launcher ended with 143 and left no report"),
+        (ended(0, 143), "Crash", "Error", "the launcher ended with 143 and left no report"),
         (ended(0, 137, reason="OOMKilled"), "OOM", "OOMKilled", NO_LIMIT),
         (ended(0, 2, reason="StartError"), "AppError", "StartError", "the launcher ended with 2 and left no report"),
         (evicted(), "Disrupted", "Disrupted", "node was low on memory"),
@@ -90,6 +90,35 @@ def evicted(**changes: Any) -> PodView:
 def test_without_an_account_it_is_what_kubernetes_saw(pod: PodView, class_: str, type_: str, message: str) -> None:
     found = cause(pod)
     assert (found.class_, found.type, found.message) == (class_, type_, message)
+
+
+def failing_init(code: int = 3, message: str = "", **changes: Any) -> PodView:
+    """The init container `fetch` ended the pod before its trainer began."""
+    end = {"terminated": {"exitCode": code, "reason": "Error", **({"message": message} if message else {})}}
+    done = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    inits = [{"name": "first", "state": done}, {"name": "fetch", "state": end}]
+    trainer = [{"name": "trainer", "state": {"waiting": {"reason": "PodInitializing"}}}]
+    status = {"phase": "Failed", "initContainerStatuses": inits, "containerStatuses": trainer}
+    return replace(pod_view(pod_manifest(status=status)), **changes)
+
+
+def test_an_init_container_that_fails_is_the_cause_with_its_code_and_its_last_words() -> None:
+    found = cause(failing_init(message="x" * 5000 + "no such bucket\n"))
+    assert (found.class_, found.type, found.exit_code) == ("AppError", "InitContainer", 3)
+    assert found.message.startswith("the init container fetch ended with 3 (Error): xxx")
+    assert found.message.endswith("xno such bucket")
+    assert len(found.message) < 1100
+    assert cause(failing_init()).message == "the init container fetch ended with 3 (Error)"
+    assert cause(failing_init(disrupted=True)).class_ == "Disrupted"
+
+
+def test_an_init_container_that_always_fails_uses_the_restarts_up() -> None:
+    view = running(spec={"restart": {"maxRestarts": 3}})
+    for attempt in range(1, 5):
+        view = replace(view, pods=(replace(failing_init(), attempt=attempt, name=f"job-{attempt}-0"),), trainers={})
+        view = seen(view, decide(replace(view, status=replace(view.status, phase="Starting")), later(attempt)))
+    assert stands(view.status)[:2] == ("Failed", "RestartsExhausted")
+    assert "the init container fetch ended with 3" in view.status.message
 
 
 def test_a_report_tells_more_than_what_kubernetes_saw() -> None:

@@ -12,6 +12,7 @@ from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import (
+    APP_ERROR,
     CHECKPOINT_UNUSABLE,
     CONFIG_ERROR,
     CRASH,
@@ -120,7 +121,7 @@ def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
         class_=class_,
         type=type_,
         message=message,
-        exit_code=pod.exit.code if pod.exit is not None else None,
+        exit_code=_code(pod),
         rank=report.rank,
         pod=pod.name,
         node_index=pod.node_index,
@@ -128,6 +129,12 @@ def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
         iteration=report.iteration,
         traceback=report.traceback,
     )
+
+
+def _code(pod: PodView) -> int | None:
+    if pod.exit is not None:
+        return pod.exit.code
+    return pod.failed_init[1] if pod.failed_init is not None else None
 
 
 def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
@@ -142,9 +149,13 @@ def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
         return DISRUPTED, *_GONE
     if pod.disrupted or pod.terminating:
         return DISRUPTED, DISRUPTED, pod.message or "the pod was taken away"
+    if pod.exit is None and pod.failed_init is not None:
+        return APP_ERROR, "InitContainer", pod.failed_init[0]
     if pod.exit is None:
         return DISRUPTED, DISRUPTED, pod.message or "the pod ended before its container ran"
     kind = classify(pod.exit.code).exit_class
+    if kind == PREEMPTED:  # a launcher that was asked to stop, and saved, says so
+        kind = CRASH
     return kind, pod.exit.reason or kind, f"the launcher ended with {pod.exit.code} and left no report"
 
 
