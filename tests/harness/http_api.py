@@ -43,12 +43,17 @@ class Place:
         plural, name, *_ = [*(words[2:] if namespace else words), ""]
         return cls(_KINDS[plural], Key(namespace, name))
 
+    def holds(self, manifest: Object) -> bool:
+        """Whether an object of the kind is in this collection."""
+        return self.key.namespace in ("", manifest["metadata"]["namespace"])
+
 
 class HttpApi:
     """Serves `api` while it is `run`. Whatever is written there, by whomever, is told to those who watch."""
 
     def __init__(self, api: MemoryApi, faults: Faults) -> None:
         self.requests: Counter[str] = Counter()  # verb and plural → how many
+        self.read: set[str] = set()  # the paths that were listed or watched
         self._api = api
         self._faults = faults
         self._history: list[tuple[str, Kind, Object]] = []
@@ -92,6 +97,8 @@ class HttpApi:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = _asked(request)
         self.requests[f"{asked.verb} {asked.plural}"] += 1
+        if asked.verb in ("list", "watch"):
+            self.read.add(request.path)
         content = await request.read()  # before anything else: a client that gives up has asked all the same
         fault = self._faults.meets(asked)
         if fault is not None:
@@ -125,7 +132,7 @@ class HttpApi:
             precondition = {"uid": metadata["uid"], "resource_version": metadata["resourceVersion"]}
             return await self._api.apply_status(place.key, body["status"], **precondition)
         if asked.verb == "list":
-            return await self._page(place.kind, request.query)
+            return await self._page(place, request.query)
         found = await self._api.get(place.kind, place.key)
         if found is None:
             raise ApiError(404, "NotFound", f'{place.kind.plural} "{place.key.name}" not found')
@@ -135,12 +142,13 @@ class HttpApi:
             raise ApiError(409, "Conflict", "the object has been modified")
         return self._api.put(place.kind, body)
 
-    async def _page(self, kind: Kind, query: Mapping[str, str]) -> Object:
+    async def _page(self, place: Place, query: Mapping[str, str]) -> Object:
         """All pages of a list are of one moment."""
+        kind = place.kind
         if (token := query.get("continue", "")) not in self._lists:
             listing = await self._api.list(kind, "")
             token = f"{kind.plural} {listing.resource_version} 0"
-            self._lists[token] = listing.items
+            self._lists[token] = [each for each in listing.items if place.holds(each)]
         items, (_, version, first) = self._lists.pop(token), token.split()
         after = int(first) + min(_PAGE, int(query.get("limit", _PAGE)))
         metadata = {"resourceVersion": version}
@@ -156,18 +164,18 @@ class HttpApi:
 
     async def _watch(self, request: web.Request, stream: Stream) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        kind, since = Place.of(request.path).kind, int(request.query["resourceVersion"])
+        place, since = Place.of(request.path), int(request.query["resourceVersion"])
         with suppress(ConnectionError):  # nobody listens any more
             await response.prepare(request)
             try:
-                async for event in stream(self._events(kind, since)):
+                async for event in stream(self._events(place, since)):
                     await response.write(json.dumps(event).encode() + b"\n")
             except Cut:
                 await response.write(b'{"type":"MODIFIED","object":{"metad')
                 _hang_up(request)
         return response
 
-    async def _events(self, kind: Kind, since: int) -> AsyncIterator[Object]:
+    async def _events(self, place: Place, since: int) -> AsyncIterator[Object]:
         """Everything after this version, then bookmarks while nothing happens."""
         if since < self._forgotten:
             yield gone_event()
@@ -176,14 +184,21 @@ class HttpApi:
         while age == self._watches:
             news, version = self._news, self._api.version
             for type_, its, manifest in list(self._history):
-                if its is kind and since < int(manifest["metadata"]["resourceVersion"]) <= version:
+                if (
+                    place.holds(manifest)
+                    and its is place.kind
+                    and since < int(manifest["metadata"]["resourceVersion"]) <= version
+                ):
                     yield {"type": type_, "object": manifest}
             since = version
             try:
                 async with asyncio.timeout(_BOOKMARK_SECONDS):
                     await news.wait()
             except TimeoutError:
-                yield {"type": "BOOKMARK", "object": {"kind": kind.kind, "metadata": {"resourceVersion": str(since)}}}
+                yield {
+                    "type": "BOOKMARK",
+                    "object": {"kind": place.kind.kind, "metadata": {"resourceVersion": str(since)}},
+                }
 
 
 def _asked(request: web.Request) -> Asked:

@@ -6,6 +6,7 @@ reads the credentials, and that is all of it that is used.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -17,6 +18,7 @@ import aiohttp
 
 from pet_operator.domain.constants import EVENT, JOB, Kind
 from pet_operator.kube.credentials import Credentials
+from pet_operator.kube.merging import merged
 from pet_operator.runtime.ports import ApiError, Gone, Key, Listing, Manifest
 
 STATUS_MANAGER = "pet-operator-status"
@@ -25,6 +27,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=70)
 _WATCH_SECONDS = (300, 600)
 _UNMARKED_SECONDS = (50, 60)  # Events are not in the API server's watch cache, from which bookmarks come
+_WATCH_AGAIN_SECONDS = 1.0
 _PAGE = 500
 _LINE_BYTES = 4 * 1024 * 1024  # of one event: an object may have 1.5 MiB
 _CONNECTIONS = 100
@@ -102,15 +105,17 @@ class KubeGateway:
 
     async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:
         """All objects with these labels and fields, in all namespaces that we look after, or of the cluster; at least
-        one page."""
-        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(_PAGE)}
-        while True:
-            page = await self._request("GET", self._collection(kind), query=query)
-            items = [item for item in page["items"] if self._ours(kind, item)]
-            yield Listing(items, page["metadata"]["resourceVersion"])
-            if not (token := page["metadata"].get("continue")):
-                return
-            query["continue"] = token
+        one page. Of several namespaces all are as they were at the version of the first list, or later."""
+        version = ""
+        for collection in self._collections(kind):
+            query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(_PAGE)}
+            while True:
+                page = await self._request("GET", collection, query=query)
+                version = version or page["metadata"]["resourceVersion"]
+                yield Listing(page["items"], version)
+                if not (token := page["metadata"].get("continue")):
+                    break
+                query["continue"] = token
 
     async def list(self, kind: Kind, selector: str) -> list[Manifest]:
         """All of them at once."""
@@ -128,11 +133,27 @@ class KubeGateway:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(*(_UNMARKED_SECONDS if kind is EVENT else _WATCH_SECONDS))),
         }
-        url = self._credentials.server + self._collection(kind)
+        first, *others = self._collections(kind)
+        if not others:
+            streams = self._watch(first, query)
+        else:
+            streams = merged([self._watch_on(collection, query) for collection in (first, *others)])
+        async for event in streams:
+            yield event
+
+    async def _watch_on(self, collection: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Manifest]]:
+        """Begun again where the server closes it: each namespace is at a version of its own."""
+        while True:
+            async for type_, manifest in self._watch(collection, query):
+                query = {**query, "resourceVersion": manifest["metadata"]["resourceVersion"]}
+                yield type_, manifest
+            await asyncio.sleep(_WATCH_AGAIN_SECONDS)
+
+    async def _watch(self, collection: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Manifest]]:
         headers = await self._headers()
         with _reached():
             async with self._session.get(
-                url,
+                self._credentials.server + collection,
                 params=query,
                 headers=headers,
                 timeout=_WATCH_TIMEOUT,
@@ -141,16 +162,12 @@ class KubeGateway:
                 await _raise_for(response)
                 while line := await response.content.readline():
                     event = _event(line)
-                    if event["type"] == "BOOKMARK" or self._ours(kind, event["object"]):
-                        yield event["type"], event["object"]
+                    yield event["type"], event["object"]
 
-    def _collection(self, kind: Kind) -> str:
-        """One namespace is read by itself, so that a role in it is enough; several are picked out of all."""
-        alone = kind.namespaced and len(self._namespaces) == 1
-        return _path(kind, next(iter(self._namespaces)) if alone else "")
-
-    def _ours(self, kind: Kind, manifest: Manifest) -> bool:
-        return not self._namespaces or not kind.namespaced or manifest["metadata"].get("namespace") in self._namespaces
+    def _collections(self, kind: Kind) -> tuple[str, ...]:
+        """Each namespace is read by itself, so that a role in each is enough."""
+        namespaces = sorted(self._namespaces) if kind.namespaced else ()
+        return tuple(_path(kind, namespace) for namespace in namespaces or ("",))
 
     async def _unless_absent(self, method: str, path: str) -> Manifest | None:
         try:
