@@ -285,6 +285,40 @@ def test_a_reserved_environment_name_is_refused_in_every_container(kind: str, na
     assert f"{name} is reserved" in next(iter(found.values()))
 
 
+OVERRULED: list[tuple[str, dict[str, Any], str]] = [
+    ("metadata.name", {"metadata": {"name": "x"}}, "leave it out"),
+    ("metadata.finalizers", {"metadata": {"finalizers": ["a/b"]}}, "leave it out"),
+    ("spec.hostname", {"spec": {"hostname": "x"}}, "leave it out"),
+    ("spec.restartPolicy", {"spec": {"restartPolicy": "OnFailure"}}, "spec.restart"),
+    ("spec.enableServiceLinks", {"spec": {"enableServiceLinks": True}}, "leave it out"),
+    ("spec.terminationGracePeriodSeconds", {"spec": {"terminationGracePeriodSeconds": 900}},
+     "give spec.checkpoint.gracePeriodSeconds"),
+    ("spec.containers[1].image", {"spec": {"containers": [{"name": "logs", "image": "a"},
+                                                          {"name": "trainer", "image": "mine:1"}]}}, "give spec.image"),
+    ("spec.containers[0].command", {"spec": {"containers": [{"name": "trainer", "command": ["bash"]}]}},
+     "spec.scriptArgs"),
+    ("spec.containers[0].args", {"spec": {"containers": [{"name": "trainer", "args": ["a"]}]}}, "spec.scriptArgs"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "template", "remedy"), OVERRULED, ids=[field for field, *_ in OVERRULED])
+def test_what_a_template_cannot_say_is_refused_with_where_to_say_it(
+    field: str, template: dict[str, Any], remedy: str
+) -> None:
+    ((where, words),) = problems_of(manifest(template=template)).items()
+    assert where == f"spec.template.{field}"
+    assert words.startswith("has no effect: ")
+    assert remedy in words
+
+
+def test_what_a_template_says_as_it_is_anyway_is_no_matter() -> None:
+    spec = {"restartPolicy": "Never", "enableServiceLinks": False, "hostname": None}
+    containers = [{"name": "logs", "image": "logs:1", "command": ["a"], "args": ["b"]}]
+    inits = [{"name": "trainer", "image": "fetch:1"}]
+    template = {"metadata": {"finalizers": []}, "spec": {**spec, "containers": containers, "initContainers": inits}}
+    assert read_job(manifest(template=template)).spec.template == template
+
+
 def test_an_environment_that_is_no_list_of_names_is_refused() -> None:
     template = {"spec": {"containers": [{"env": {"A": "1"}}, {"env": ["A"]}, "trainer"]}}
     found = problems_of(manifest(template=template))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,7 +125,8 @@ def test_the_user_s_labels_and_annotations_are_added_but_never_count_before_ours
         "ownerReferences": [],
         "finalizers": ["a/b"],
     }
-    manifest = pod(template={"metadata": metadata})
+    accepted = replace(job(), spec=replace(job().spec, template={"metadata": metadata}))
+    manifest = manifests.pod(accepted, SITE, SCRIPT, 1, 0, 3).manifest
     labels = manifest["metadata"]["labels"]
     assert (labels["team"], labels["pet.dev/attempt"], labels["pet.dev/job-uid"]) == ("vision", "1", UID)
     assert manifest["metadata"]["annotations"] == metadata["annotations"]

@@ -21,6 +21,29 @@ LAUNCHER_OPTIONS = {
     "--local_rank": "nothing: the launcher sets it",
 }
 
+# What the operator says itself, and where to say it instead. What is the same anyway may be in a template.
+_OVERRULED_OF_TRAINER = {
+    "image": "give spec.image",
+    "command": "the operator starts Pet's launcher; give spec.cfg and spec.scriptArgs, or a container of another name",
+    "args": "the operator starts Pet's launcher; give spec.cfg and spec.scriptArgs, or a container of another name",
+}
+_OVERRULED_OF_POD = {
+    "hostname": "ranks find each other by the operator's names; leave it out",
+    "subdomain": "ranks find each other by the operator's names; leave it out",
+    "restartPolicy": "pods of a job are never restarted by the kubelet, see spec.restart; leave it out",
+    "enableServiceLinks": "pods of a job have no variables of Services; leave it out",
+    "terminationGracePeriodSeconds": "give spec.checkpoint.gracePeriodSeconds",
+}
+_OVERRULED_OF_METADATA = {
+    "name": "each pod has a name by its place in the job; leave it out",
+    "generateName": "each pod has a name by its place in the job; leave it out",
+    "namespace": "pods are in the job's namespace; leave it out",
+    "finalizers": "a pod that is held would be in the way of the next attempt; leave it out",
+    "ownerReferences": "pods belong to their job; leave it out",
+}
+_SAME = {"restartPolicy": "Never", "enableServiceLinks": False}
+_TRAINER = "trainer"
+
 # What the operator looks at in a template, or puts something beside. A list here holds the form of its entries, if it
 # matters.
 _CONTAINER: dict[str, Any] = {
@@ -99,6 +122,7 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
 def read_template(template: Fields) -> dict[str, Any]:
     """`spec.template` as it is: of the form that Kubernetes gives a pod, with the operator's environment names free."""
     _check_form(template, _TEMPLATE)
+    _check_overruled(template)
     template.close()
     return template.content
 
@@ -115,6 +139,22 @@ def _check_form(owner: Fields, form: Mapping[str, Any]) -> None:
                     if entry is None:
                         owner.report(f"{name}[{index}]", "null is not a mapping")
                     _check_form(Fields(entry, f"{owner.path}.{name}[{index}]", owner.problems), form_of_entry)
+
+
+def _check_overruled(template: Fields) -> None:
+    """What has no effect is refused: a job would run otherwise than its author believes."""
+    metadata, spec = (part if isinstance(part := template.value(name), dict) else {} for name in ("metadata", "spec"))
+    containers = containers if isinstance(containers := spec.get("containers"), list) else []
+    trainers = [
+        (f"spec.containers[{index}]", container, _OVERRULED_OF_TRAINER)
+        for index, container in enumerate(containers)
+        if isinstance(container, dict) and container.get("name") == _TRAINER
+    ]
+    parts = [("metadata", metadata, _OVERRULED_OF_METADATA), ("spec", spec, _OVERRULED_OF_POD), *trainers]
+    for path, content, overruled in parts:
+        for name, remedy in overruled.items():
+            if content.get(name) not in (None, [], _SAME.get(name)):
+                template.report(f"{path}.{name}", f"has no effect: {remedy}")
 
 
 def _check_environment(container: Fields) -> None:
