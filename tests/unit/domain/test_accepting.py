@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from harness.observing import SERVICE, UID, begun, claims, later, observed, pod, said, seen, stands
+from harness.observing import (
+    SERVICE,
+    UID,
+    begun,
+    claims,
+    ended,
+    later,
+    observed,
+    pod,
+    report,
+    running,
+    said,
+    seen,
+    stands,
+)
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
@@ -143,3 +157,16 @@ def test_nothing_is_done_or_written(what: dict[str, object], status: JobStatus) 
 
 def test_a_job_that_names_this_controller_is_ours() -> None:
     assert decide(observed(spec={"managedBy": "pet.dev/pet-operator"}), NOON).status.attempt == 1
+
+
+def test_a_failed_job_is_judged_again_when_it_is_edited_and_stays_so() -> None:
+    view = replace(running(), pods=(ended(0, 78, report(78)),), trainers={})
+    failed = seen(view, decide(view, later(60)))
+    assert said(failed.status, "Accepted")[:2] == ("True", "Valid")
+    edited = replace(failed, generation=2, validation=replace(failed.validation, problems=PROBLEMS))
+    wrong = seen(edited, decide(edited, later(70)))
+    assert said(wrong.status, "Accepted")[:2] == ("False", "InvalidConfig")
+    assert (wrong.status.phase, wrong.status.attempt) == ("Failed", 1)
+    assert decide(wrong, later(80)) == Decision(wrong.status)
+    mended = replace(wrong, generation=3, validation=VALID)
+    assert said(decide(mended, later(90)).status, "Accepted")[0] == "True"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pet_operator.domain.conditions import ACCEPTED, Statement
-from pet_operator.domain.decision import Observed
+from pet_operator.domain.decision import Observed, Validation
 from pet_operator.domain.policy import requests, takeover, volumes
 
 INVALID_CONFIG, SPEC_DRIFT = "InvalidConfig", "SpecDrift"
@@ -16,16 +16,20 @@ def accept(observed: Observed) -> Statement:
     if observed.refused is not None and observed.under_way:
         return Statement("False", observed.refused.reason, observed.refused.message)
     if observed.over and requests.restart(observed) is None:
-        return _as_before(observed)
+        edited = observed.status.observed_generation != observed.generation
+        return _judged(observed.validation) if edited else _as_before(observed)
     if observed.under_way and not was_refused(observed):
         return _drift(observed) or _as_before(observed)
-    validation = observed.validation
+    judged = _judged(observed.validation)
+    if judged.status == "True" and not observed.under_way:
+        return volumes.unmet(observed) or takeover.refused(observed) or judged
+    return judged
+
+
+def _judged(validation: Validation) -> Statement:
     if validation.problems:
         return Statement("False", INVALID_CONFIG, _words(validation.problems))
-    if not observed.under_way and (waits := volumes.unmet(observed) or takeover.refused(observed)):
-        return waits
-    reason, message = next(iter(validation.warnings), ("Valid", ""))
-    return Statement("True", reason, message)
+    return Statement("True", *next(iter(validation.warnings), ("Valid", "")))
 
 
 def _words(problems: tuple[str, ...]) -> str:
