@@ -13,6 +13,7 @@ from pet_operator.domain.status import STARTING, JobStatus
 from pet_operator.domain.views import PodView
 
 FIRST_STEP, UNHEARD = "AwaitingFirstStep", "LauncherUnreachable"
+_NOT_YET = "does not run yet"
 # New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
 BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
 # A volume that serves one node at a time; where that node is lost, the cluster waits before it takes it away by force.
@@ -46,13 +47,14 @@ def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, 
     words = f"waiting for the first step of {ranks} rank{'s' if ranks > 1 else ''}{again}"
     for pod in observed.current:
         if not pod.running and not pod.ended:
-            return FIRST_STEP, f"{words}; the container of {pod.name} does not run yet"
+            return FIRST_STEP, f"{words}; the container of {pod.name} {_NOT_YET}"
     views = [(pod, observed.trainers.get(pod.uid)) for pod in observed.current if pod.running]
     for pod, view in views:
         if view is not None and view.silent:
             return UNHEARD, f"the launcher in {pod.name} does not answer {_remedy(observed, pod)}"
     unheard = any(view is None or view.status is None for _, view in views)
-    if unheard and status.phase == STARTING and status.reason in (FIRST_STEP, UNHEARD):
+    said = status.phase == STARTING and status.reason in (FIRST_STEP, UNHEARD)
+    if unheard and said and not status.message.endswith(_NOT_YET):
         return status.reason, status.message  # nothing new is known, least of all to an operator that has just begun
     behind = _behind(observed)
     return FIRST_STEP, f"{words}; {behind}" if behind else words
