@@ -40,7 +40,7 @@ class PodExit:
 class PodView:
     """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
     `grace_seconds`: what it has for its end, once it is terminating; `prepared`: its volumes and its network are there,
-    so that containers can be made; `gone`: there is no such object any more, and this is how it was last; `failed_init`:
+    so that containers can be made; `gone`: there is no such object any more, this is how it was last; `failed_init`:
     what an init container said that kept the trainer's from running, and the code that it ended with."""
 
     name: str
