@@ -40,7 +40,9 @@ def test_its_status_is_one(node: int, tmp_path: Path) -> None:
     script = ROOT / "tests" / "harness" / "stand_in" / "train_net_all.py"
     environ = {**environment.to_environ(), "STAND_IN": str(tmp_path)}
     with subprocess.Popen([sys.executable, str(script)], env=environ) as process:
-        jsonschema.validate(wait_for("its answer", lambda: answer(port)), SCHEMA)
-        process.terminate()
+        try:
+            jsonschema.validate(wait_for("its answer", lambda: answer(port)), SCHEMA)
+        finally:
+            process.terminate()
     assert process.returncode == 143
     assert json.loads((tmp_path / "message").read_text())["class"] == "Preempted"

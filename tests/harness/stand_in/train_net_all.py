@@ -31,7 +31,7 @@ def status() -> dict[str, Any]:
     """The document; the one launcher that holds rank 0 tells of the job as a whole."""
     ranks = [
         {"rank": _node * _ranks + local, "localRank": local, "iteration": ITERATION, "section": "step",
-         "collective": 0, "lastStepAgeSeconds": 0.1, "dataSeconds": 0.0}
+         "collective": 0, "silentSeconds": 0.1, "lastStepAgeSeconds": 0.1, "dataSeconds": 0.0}
         for local in range(_ranks)
     ]  # fmt: skip
     numbers = {
