@@ -152,7 +152,7 @@ CUT_OFF: list[tuple[Any, ...]] = [
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["taken", "not taken"])
-@pytest.mark.parametrize("write", range(1, 19))
+@pytest.mark.parametrize("write", range(1, 20))
 async def test_killed_at_each_write_while_a_node_is_lost_it_comes_to_the_same_end(write: int, answered: bool) -> None:
     world = await after(CUT_OFF, [(write, answered)])
     assert world.deaths == 1
@@ -163,7 +163,7 @@ async def test_killed_at_each_write_while_a_node_is_lost_it_comes_to_the_same_en
 
 async def test_the_life_with_a_lost_node_has_so_many_writes() -> None:
     world = await after(CUT_OFF, [])
-    assert (world.deaths, len(world.api.writes)) == (0, 18)
+    assert (world.deaths, len(world.api.writes)) == (0, 19)
     deleted = {name for verb, plural, name in world.api.writes if verb == "delete"}
     assert deleted == {"job-1-0", "job-1-1"}
 
