@@ -203,7 +203,6 @@ def test_a_killed_container_fails_with_137(pods: Pods, victim: str) -> None:
 def test_a_pod_that_waits_for_its_configuration_can_be_deleted(pods: Pods) -> None:
     volume = {"name": "v", "configMap": {"name": "absent"}}
     pods.namespace.create("pods", pod("p", "true", volumes=[volume]))
-    pods.namespace.wait_for("pods", "p", "placed", lambda found: "podIP" in found["status"])
     wait_for("a warning", lambda: [e for e in pods.namespace.all("events") if e["reason"] == "FailedMount"])
     pods.delete("p")
     pods.gone("p")
