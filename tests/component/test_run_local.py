@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 import yaml
 from harness.jobs import cpu_manifest
-from harness.launcher import ROOT, eventually, free_port, get_page
+from harness.launcher import ROOT, eventually, free_pair, get_page
 from prometheus_client.parser import text_string_to_metric_families
 
 from pet.runfiles.rundir import run_files_root
@@ -271,7 +271,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on_from_there(desk: Desk) -> Non
 
 def test_two_nodes_are_two_launchers_in_a_fresh_folder(desk: Desk) -> None:
     (desk.folder / "mine").mkdir()
-    first = free_port()
+    first = free_pair()
     desk.write(nodes=2, metrics={"port": first})
     arguments = ("--set", "SOLVER.SCHEDULER.TOTAL_ITERS=2", "--output", "mine", "--fresh", "-o", "json")
     assert desk.run(*arguments) == 0, desk.err
