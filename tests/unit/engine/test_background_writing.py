@@ -22,7 +22,6 @@ from pet.engine.checkpoint.host_copy import HostCopy, available_memory
 from pet.engine.errors import Fenced, StopRequested, StorageFull
 from pet.engine.events import EventStorage
 from pet.engine.loop import TrainLoop
-from pet.engine.signals import catch_stop_signals
 from pet.runfiles.metrics import read_metrics_file
 from pet.store.owner import Identity
 
@@ -180,17 +179,6 @@ def test_a_write_under_way_is_finished_when_training_ends_by_an_error(tmp_path: 
         training.run()
     assert training.files == ["model_error4.pth", "model_iter3.pth"]
     assert told(tmp_path) == 3
-
-
-@pytest.fixture
-def stop_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stop signals are caught, as in a rank."""
-    monkeypatch.setattr("pet.engine.signals._requested", [])
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    catch_stop_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("stop_signals")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from harness.toy import short_toy
 
 from pet.engine.errors import StopRequested
 from pet.engine.events import EventStorage
-from pet.engine.signals import catch_stop_signals
 
 TESTS = Path(__file__).parents[2]
 TRAINER = TESTS.parent / "trainer/pet"
@@ -176,18 +175,7 @@ def test_7_a_long_history_costs_a_step_and_a_checkpoint_nothing(tmp_path: Path) 
     assert abs(long[2] - short[2]) < 100  # digits of sums and counts
 
 
-@pytest.fixture
-def armed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stop signals are caught, as in a rank."""
-    monkeypatch.setattr("pet.engine.signals._requested", [])
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    catch_stop_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("armed")
+@pytest.mark.usefixtures("stop_signals")
 def test_15_a_signal_is_neither_read_for_nor_answered_in_its_handler(tmp_path: Path) -> None:
     counter, steps = StepCounter(), []
 

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,6 @@ from pet.engine.hooks.schedule import LRScheduler
 from pet.engine.hooks.timing import IterationTimer
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
-from pet.engine.signals import catch_stop_signals
 from pet.engine.stop import StopAgreement
 
 
@@ -102,17 +101,6 @@ def test_a_step_has_pet_s_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "optimizer.step", "timer", "learning rate", "user's after_step", "reduce", "write", "save", "evaluate",
         "storage.step", "stop?",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def stop_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stop signals are caught, as in a rank."""
-    monkeypatch.setattr("pet.engine.signals._requested", [])
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    catch_stop_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 class Stop:
