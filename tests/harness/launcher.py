@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -203,9 +204,12 @@ def get_page(printed: str, page: str) -> str:
     match = re.search(r"live: +(http://\S+)/status", printed)
     if match is None:
         raise ConnectionRefusedError("no address was printed yet")
-    with urllib.request.urlopen(f"{match[1]}{page}", timeout=10) as answer:
-        text: str = answer.read().decode()
-        return text
+    try:
+        with urllib.request.urlopen(f"{match[1]}{page}", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+    except http.client.HTTPException as error:  # the program ended within its answer
+        raise ConnectionResetError(str(error)) from error
 
 
 def alive(pid: int) -> bool:

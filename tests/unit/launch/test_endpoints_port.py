@@ -63,3 +63,17 @@ def test_a_port_that_is_asked_for_is_the_one_that_is_served(make: Callable[..., 
         port = probe.getsockname()[1]
     with listening(JobEnvironment(bind_address=HOST, metrics_port=port), make()) as served:
         assert served == port
+
+
+@pytest.mark.parametrize("page", ["/status", "/metrics", "/healthz", "/none"])
+def test_an_answer_leaves_in_one_piece_so_that_a_launcher_that_ends_cuts_none(page: str, plan: Plan) -> None:
+    endpoints = Endpoints(JobEnvironment(bind_address=HOST))
+    endpoints.serve(plan, Record())
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps pieces apart
+    with ours, theirs:
+        theirs.sendall(f"GET {page} HTTP/1.0\r\n\r\n".encode())
+        endpoints._server.finish_request(ours, (HOST, 0))
+        head, _, body = theirs.recv(2**20).partition(b"\r\n\r\n")
+    endpoints.close()
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert body

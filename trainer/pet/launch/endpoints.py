@@ -80,6 +80,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = 10.0
+    wbufsize = -1  # headers and body leave in one piece: a launcher that ends meanwhile leaves no half an answer
 
     def do_GET(self) -> None:
         """Answer with a page, 404 with the list of pages, or 500 with the error."""
