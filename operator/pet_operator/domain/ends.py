@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pet.runfiles.exits import ExitCode
+from pet_operator.domain.launcher import LauncherReport, RankFailure
 from pet_operator.domain.status import Failure
+from pet_operator.domain.views import PodView
 
 APP_ERROR, CRASH = ExitCode.APP_ERROR.exit_class, ExitCode.CRASH.exit_class
 PEER_LOST, PREEMPTED = ExitCode.PEER_LOST.exit_class, ExitCode.PREEMPTED.exit_class
@@ -19,6 +21,30 @@ NODE_LOST = "NodeLost"  # a type of Disrupted
 DISRUPTIONS = (DISRUPTED, NODE_LOST, PREEMPTED)
 # Likewise, where somebody asked for it.
 SUSPEND, RESTART = "Suspended", "RestartRequested"
+
+
+def failure_of(
+    pod: PodView,
+    class_: str,
+    type_: str,
+    message: str,
+    exit_code: int | None = None,
+    told: LauncherReport | RankFailure | None = None,
+) -> Failure:
+    """A failure through this pod, with what its launcher has told of the rank; None: nothing."""
+    told = told or LauncherReport()
+    return Failure(
+        class_=class_,
+        type=type_,
+        message=message,
+        exit_code=exit_code,
+        rank=told.rank,
+        pod=pod.name,
+        node_index=pod.node_index,
+        node=pod.node,
+        iteration=told.iteration,
+        traceback=told.traceback,
+    )
 
 
 def reason_of(cause: Failure) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pet_operator.domain.decision import Observed
+from pet_operator.domain.ends import failure_of
 from pet_operator.domain.status import Failure, JobStatus
 from pet_operator.domain.views import PodView
 
@@ -29,13 +30,13 @@ def cannot_start(observed: Observed, now: datetime) -> Failure | None:
     for pod in waiting:
         reason, words = pod.awaited or ("", "")
         if reason in HOPELESS:
-            return _of(pod, reason, words or "its image has no valid name")
+            return failure_of(pod, reason, reason, words or "its image has no valid name")
     due = startup_due(observed)
     if due is None or now < due:
         return None
     awaited = ": ".join(filter(None, waiting[0].awaited or ("its container does not run",)))
     since = f"{observed.job.spec.deadlines.startup_seconds} s after all pods had a node"
-    return _of(waiting[0], STARTUP, f"{since} (spec.deadlines.startupSeconds): {awaited}")
+    return failure_of(waiting[0], STARTUP, STARTUP, f"{since} (spec.deadlines.startupSeconds): {awaited}")
 
 
 def active_due(status: JobStatus, seconds: int | None) -> datetime | None:
@@ -57,7 +58,3 @@ def _waiting(observed: Observed) -> list[PodView]:
     """Pods whose containers do not run yet, those that say why before the others."""
     pods = [pod for pod in observed.current if pod.phase == "Pending" and not pod.terminating]
     return sorted(pods, key=lambda pod: pod.awaited is None)
-
-
-def _of(pod: PodView, reason: str, words: str) -> Failure:
-    return Failure(class_=reason, type=reason, message=words, pod=pod.name, node_index=pod.node_index, node=pod.node)

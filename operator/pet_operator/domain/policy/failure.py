@@ -25,9 +25,9 @@ from pet_operator.domain.ends import (
     PEER_LOST,
     PREEMPTED,
     STORAGE_FULL,
+    failure_of,
     reason_of,
 )
-from pet_operator.domain.launcher import LauncherReport
 from pet_operator.domain.policy import reports
 from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.policy.hang import blamed
@@ -115,20 +115,7 @@ def _named(observed: Observed, failures: list[Failure], now: datetime) -> Attemp
 
 
 def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
-    class_, type_, message = _account(pod, job)
-    report = pod.report or LauncherReport()
-    return Failure(
-        class_=class_,
-        type=type_,
-        message=message,
-        exit_code=_code(pod),
-        rank=report.rank,
-        pod=pod.name,
-        node_index=pod.node_index,
-        node=pod.node,
-        iteration=report.iteration,
-        traceback=report.traceback,
-    )
+    return failure_of(pod, *_account(pod, job), _code(pod), pod.report)
 
 
 def _code(pod: PodView) -> int | None:

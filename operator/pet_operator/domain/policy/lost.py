@@ -7,7 +7,7 @@ and no time counts in which this operator or the API server was away.
 from __future__ import annotations
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import DISRUPTED, NODE_LOST
+from pet_operator.domain.ends import DISRUPTED, NODE_LOST, failure_of
 from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView
 
@@ -26,9 +26,7 @@ def lost(observed: Observed, pod: PodView) -> Failure | None:
         words += f" ({node.message})" if node.message else ""
     else:
         words = f"the node has not ended the pod {LOST_SECONDS:.0f} s after its grace of {pod.grace_seconds} s"
-    return Failure(
-        class_=DISRUPTED, type=NODE_LOST, message=words, pod=pod.name, node_index=pod.node_index, node=pod.node
-    )
+    return failure_of(pod, DISRUPTED, NODE_LOST, words)
 
 
 def next_loss(observed: Observed) -> float | None:

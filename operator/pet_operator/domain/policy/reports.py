@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pet_operator.domain.decision import Observed
-from pet_operator.domain.ends import HANG
+from pet_operator.domain.ends import HANG, failure_of
 from pet_operator.domain.launcher import RankFailure
 from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.reasons import ENDS
@@ -16,7 +16,7 @@ from pet_operator.domain.views import PodView
 def under_way(observed: Observed) -> list[Failure]:
     """Of ranks that have failed and were not started again: their launchers still look what to do."""
     found = _told(observed)
-    return [_failure(pod, told) for pod, told, restarts in found if told.restart >= restarts and not pod.ended]
+    return [_of(pod, told) for pod, told, restarts in found if told.restart >= restarts and not pod.ended]
 
 
 def hung_in_place(observed: Observed) -> Failure | None:
@@ -24,7 +24,7 @@ def hung_in_place(observed: Observed) -> Failure | None:
     other account of it. None if that is not why."""
     past = [(pod, told) for pod, told, restarts in _told(observed) if told.restart < restarts]
     newest = max((told.restart for _, told in past), default=None)
-    hangs = [_failure(pod, told) for pod, told in past if told.restart == newest and told.class_ == HANG]
+    hangs = [_of(pod, told) for pod, told in past if told.restart == newest and told.class_ == HANG]
     return blamed(observed, hangs) if hangs else None
 
 
@@ -36,16 +36,5 @@ def _told(observed: Observed) -> Iterator[tuple[PodView, RankFailure, int]]:
             yield from ((pod, told, view.status.restarts) for told in view.status.failures if told.class_ in ENDS)
 
 
-def _failure(pod: PodView, told: RankFailure) -> Failure:
-    return Failure(
-        class_=told.class_,
-        type=told.type or told.class_,
-        message=told.message,
-        exit_code=told.exit_code,
-        rank=told.rank,
-        pod=pod.name,
-        node_index=pod.node_index,
-        node=pod.node,
-        iteration=told.iteration,
-        traceback=told.traceback,
-    )
+def _of(pod: PodView, told: RankFailure) -> Failure:
+    return failure_of(pod, told.class_, told.type or told.class_, told.message, told.exit_code, told)
