@@ -87,6 +87,8 @@ def _begin(observed: Observed, now: datetime) -> Decision:
         return _decision(observed, status, now, clean.predecessors(observed))
     if old.attempt and requests.restart(observed) is not None:  # with everything that a new job has
         status = replace(status, failure=None, recent_restarts=(), restart_window=None, restarts=status.restarts + 1)
+    elif job.spec.hash != old.spec_hash:  # what failed was another job
+        status = replace(status, failure=None)
     return _decision(observed, begun(observed, _creating(observed, replace(status, start_time=now)), now), now)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from harness.observing import ended, later, pod, report, running, seen, stands
+from harness.observing import ended, job, later, pod, report, running, seen, stands
 
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Decision, Observed
@@ -69,6 +69,18 @@ class Life:
 
 def saved(iteration: int) -> dict[str, Any]:
     return {"iteration": iteration, "file": f"{iteration}.pth", "bytes": 1, "verified": True}
+
+
+@pytest.mark.parametrize(("edit", "phase"), [({}, "Failed"), ({"config": "A: 1"}, "Restarting")])
+def test_a_job_that_was_edited_while_suspended_does_not_fail_twice(edit: dict[str, Any], phase: str) -> None:
+    """The same error at the same iteration is that of another configuration."""
+    life, error = Life(), {"type": "ValueError", "traceback": TRACE.format(2), "iteration": 7}
+    life.end(1, **error)
+    for spec in ({"suspend": True}, edit):
+        life.view = replace(life.view, job=job(**spec), pods=(), trainers={})
+        life.view = seen(life.view, decide(life.view, later(200)))
+    assert (life.view.status.attempt, life.view.status.failure is None) == (3, bool(edit))
+    assert life.end(1, after=300, **error).status.phase == phase
 
 
 def test_memory_that_ran_out_is_tried_once_more() -> None:
