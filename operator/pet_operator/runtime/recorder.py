@@ -28,11 +28,12 @@ class Recorder:
         self._gateway = gateway
         self._instance = instance
         self._waiting: asyncio.Queue[Manifest] = asyncio.Queue(maxsize=_BURST)
-        self._told: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._told: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
     def record(self, job: Manifest, event: Event, now: datetime) -> None:
-        """Tell of a transition; the same words about the same job are told once."""
-        same = (job["metadata"]["uid"], event.reason, event.message)
+        """Tell of a transition of the job, which is as it was written with it. The same words are told once between two
+        changes of its attempt, its restarts or its conditions: what a kubelet or a scheduler says comes in turns."""
+        same = (*_stage(job), event.reason, event.message)
         if same in self._told:
             return
         self._told[same] = None
@@ -77,6 +78,14 @@ class Recorder:
             "reportingController": f"pet.dev/{MANAGED_BY}",
             "reportingInstance": self._instance,
         }
+
+
+def _stage(job: Manifest) -> tuple[str, ...]:
+    """What the job is at, other than in words."""
+    status = job.get("status") or {}
+    changed = (condition.get("lastTransitionTime", "") for condition in status.get("conditions") or ())
+    counts = (str(status.get(name, 0)) for name in ("attempt", "restarts"))
+    return (job["metadata"]["uid"], *counts, max(changed, default=""))
 
 
 def _cut(text: str) -> str:

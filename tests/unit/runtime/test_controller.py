@@ -68,6 +68,18 @@ async def test_events_of_one_second_have_an_order() -> None:
     assert operator.recorder._waiting.get_nowait()["eventTime"] == "2026-01-31T12:00:00.250000Z"
 
 
+async def test_what_happens_again_is_told_again() -> None:
+    api, operator = await started(suspend=True, data={"claimName": "absent"})
+    reasons: list[str] = []
+    for suspend in (True, False, True, False):
+        (job,) = api.all(JOB)
+        operator.news("MODIFIED", JOB, api.put(JOB, job | {"spec": job["spec"] | {"suspend": suspend}}))
+        operator.cache.forget(KEY)  # which knows a job by its generation
+        await operator.work(5)
+        reasons += told(operator)
+    assert reasons == ["Suspended", "ClaimNotFound"] * 2
+
+
 async def test_a_look_that_changes_nothing_costs_nothing() -> None:
     api, operator = await started()
     await operator.work()

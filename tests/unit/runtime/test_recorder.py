@@ -26,8 +26,8 @@ class Bench:
         self.recorder = Recorder(self.api, "operator-1")
         self._task = asyncio.create_task(self.recorder.run())
 
-    def record(self, event: Event, uid: str = "uid-of-job") -> None:
-        self.recorder.record({"metadata": JOB["metadata"] | {"uid": uid}}, event, NOON)
+    def record(self, event: Event, uid: str = "uid-of-job", **status: Any) -> None:
+        self.recorder.record({"metadata": JOB["metadata"] | {"uid": uid}, "status": status}, event, NOON)
 
     def posted(self) -> list[dict[str, Any]]:
         return self.api.all(EVENT)
@@ -76,6 +76,24 @@ async def test_the_same_words_about_the_same_job_are_told_once() -> None:
     bench.record(RUNNING, uid="of its successor")
     await asyncio.sleep(5)
     assert (len(bench.posted()), bench.recorder.dropped) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        {"attempt": 2},
+        {"attempt": 1, "restarts": 1},
+        {"attempt": 1, "conditions": [{"type": "Running", "lastTransitionTime": "2026-01-31T12:00:09Z"}]},
+    ],
+    ids=["attempt", "restart", "condition"],
+)
+async def test_a_transition_that_comes_again_is_told_again(again: dict[str, Any]) -> None:
+    bench = Bench()
+    before = {"attempt": 1, "conditions": [{"type": "Running", "lastTransitionTime": "2026-01-31T12:00:00Z"}]}
+    for status in (before, before | again, before | again):
+        bench.record(RUNNING, **status)
+    await asyncio.sleep(5)
+    assert [event["reason"] for event in bench.posted()] == ["Running"] * 2
 
 
 async def test_there_are_five_in_a_second_at_most() -> None:
