@@ -4,13 +4,14 @@ or counted twice when an operator restarts."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pet_operator.domain.codec import read_time
-from pet_operator.domain.status import FINISHED, PENDING, RESTARTING, RUNNING, STARTING, SUSPENDED
+from pet_operator.domain.status import FINISHED, PENDING, RESTARTING, RUNNING, STARTING, SUSPENDED, StateSeconds
 from pet_operator.domain.views import PodView
 from pet_operator.runtime.ports import Key, Manifest
 
@@ -19,7 +20,6 @@ Sample = tuple[str, tuple[str, ...], float]  # family, values of its further lab
 _JOB = ("namespace", "pettrainingjob")
 _PHASES = (PENDING, "Queued", STARTING, RUNNING, RESTARTING, SUSPENDED, *FINISHED)
 _TRUTHS = ("True", "False", "Unknown")
-_LOST = ("queue", "startup", "redo", "stall", "restart")
 # Of each family what it tells, and its further labels.
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "info": ("What the job is.", ("uid", "cfg", "type", "script", "image")),
@@ -104,14 +104,8 @@ def _samples(job: Manifest) -> Iterator[Sample]:
     if failure := status.get("failure"):
         labels = (str(failure.get(name, "")) for name in ("class", "exitCode", "rank", "node"))
         yield "status_failure_info", tuple(labels), 1
-    yield from _gpu_seconds(spec, status.get("accounting") or {})
-
-
-def _gpu_seconds(spec: Manifest, accounting: Manifest) -> Iterator[Sample]:
-    """The seconds of the account, times the GPUs that the job asks for."""
-    gpus, lost = spec.get("nodes", 1) * spec.get("gpusPerNode", 1), accounting.get("lostSeconds") or {}
-    seconds = {"productive": accounting.get("productiveSeconds", 0), **{name: lost.get(name, 0) for name in _LOST}}
-    yield from (("gpu_seconds_total", (state,), gpus * passed) for state, passed in seconds.items())
+    spent = (status.get("accounting") or {}).get("gpuSecondsByState") or {}
+    yield from (("gpu_seconds_total", (state.name,), spent.get(state.name, 0)) for state in fields(StateSeconds))
 
 
 def _seconds(text: str | None) -> float | None:

@@ -102,6 +102,18 @@ class LostSeconds:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSeconds:
+    """Seconds without progress, and those with it, times the GPUs that the job had asked for then."""
+
+    productive: int = 0
+    queue: int = 0
+    startup: int = 0
+    redo: int = 0
+    stall: int = 0
+    restart: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ToldSeconds:
     """What the ranks had told of their newest start when seconds were counted last."""
 
@@ -118,6 +130,7 @@ class Accounting:
     gpu_seconds: int = 0
     productive_seconds: int = 0
     lost_seconds: LostSeconds = LostSeconds()
+    gpu_seconds_by_state: StateSeconds = StateSeconds()
     counted_until: datetime | None = None
     gpus: int = 0
     told: ToldSeconds = ToldSeconds()

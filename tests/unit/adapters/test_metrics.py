@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from harness.observing import ended, later, leading, pod, report, running, seen, told
+from harness.observing import ended, job, later, leading, pod, pods, report, running, seen, told
 from harness.timeless import NOON
 from prometheus_client import CollectorRegistry
 
@@ -166,12 +166,25 @@ def test_a_job_is_told_of_with_its_pods() -> None:
 
 
 def test_what_became_of_a_job_s_gpus_adds_up() -> None:
-    view = running(nodes=2)
+    view = running(nodes=2, spec={"gpusPerNode": 8})
     status = decide(replace(view, trainers=told([leading(50), leading(50)])), later(60)).status
-    found = exported(status, gpusPerNode=8)
+    found = exported(status)
     seconds = {key[1]: value for key, value in found.items() if key[0] == "gpu_seconds_total"}
     assert seconds.keys() == STATES
     assert sum(seconds.values()) == 60 * 16
+
+
+def test_an_edit_of_a_job_does_not_let_its_gpu_seconds_fall() -> None:
+    """What it has used up stays used up, however few GPUs it asks for later."""
+    view, spec = running(nodes=4), {"nodes": 4, "gpusPerNode": 1}
+    counted = []
+    for seconds, nodes in ((60, 4), (120, 1), (180, 2)):
+        view = replace(view, job=job(**(spec | {"nodes": nodes})), trainers=told([leading(seconds)] * nodes))
+        view = replace(view, pods=pods(nodes))
+        view = seen(view, decide(view, later(seconds)))
+        found = exported(view.status, **(spec | {"nodes": nodes}))
+        counted.append(sum(value for key, value in found.items() if key[0] == "gpu_seconds_total"))
+    assert counted == [60 * 4, 60 * 4 + 60, 60 * 4 + 60 + 60 * 2]
 
 
 def test_a_job_that_nobody_has_looked_at_yet_is_told_of_as_it_is() -> None:

@@ -29,6 +29,7 @@ from pet_operator.domain.status import (
     Nodes,
     Progress,
     RestartWindow,
+    StateSeconds,
     ToldSeconds,
 )
 
@@ -70,7 +71,12 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
     "checkpoint": made_of(CheckpointStatus),
     "hang": made_of(Hang, ranks=st.lists(st.integers(0, 9), max_size=3).map(tuple)),
     "failure": made_of(Failure),
-    "accounting": made_of(Accounting, lost_seconds=made_of(LostSeconds), told=made_of(ToldSeconds)),
+    "accounting": made_of(
+        Accounting,
+        lost_seconds=made_of(LostSeconds),
+        gpu_seconds_by_state=made_of(StateSeconds),
+        told=made_of(ToldSeconds),
+    ),
     "attempts": st.lists(made_of(AttemptRecord), max_size=2).map(tuple),
     "conditions": st.lists(CONDITIONS, max_size=2).map(tuple),
 }

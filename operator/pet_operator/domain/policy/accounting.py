@@ -22,6 +22,7 @@ from pet_operator.domain.status import (
     Accounting,
     JobStatus,
     LostSeconds,
+    StateSeconds,
     ToldSeconds,
 )
 from pet_operator.domain.views import PodView
@@ -53,15 +54,22 @@ def accounted(observed: Observed, status: JobStatus, now: datetime) -> Accountin
     span = _span(observed, before.counted_until, now, rests)
     told = _told(observed)
     productive, lost = _headings(observed, status, span, told and _news(told, before.told))
+    asked = observed.job.spec.nodes * observed.job.spec.gpus_per_node
     begins = rests or status.attempt != old.attempt
     return Accounting(
         gpu_seconds=before.gpu_seconds + _gpu_seconds(observed, before.gpus, span),
         productive_seconds=before.productive_seconds + productive,
         lost_seconds=LostSeconds(*map(add, astuple(before.lost_seconds), astuple(lost))),
+        gpu_seconds_by_state=_with(before.gpu_seconds_by_state, asked, (productive, *astuple(lost))),
         counted_until=span.since + timedelta(seconds=span.passed),
         gpus=0 if rests else observed.job.spec.gpus_per_node * sum(map(_holds, observed.pods)),
         told=ToldSeconds() if begins else told or before.told,
     )
+
+
+def _with(before: StateSeconds, gpus: int, seconds: tuple[int, ...]) -> StateSeconds:
+    """The seconds are those of the span, state by state, the productive ones first."""
+    return StateSeconds(*(counted + gpus * new for counted, new in zip(astuple(before), seconds, strict=True)))
 
 
 def _span(observed: Observed, since: datetime, now: datetime, rests: bool) -> _Span:
