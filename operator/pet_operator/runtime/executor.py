@@ -17,7 +17,7 @@ from pet_operator.domain.constants import (
     Kind,
 )
 from pet_operator.domain.decision import Action, Create, Delete, Refusal
-from pet_operator.domain.policy import predecessor
+from pet_operator.domain.policy import predecessor, volumes
 from pet_operator.domain.views import owner_of
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
 
@@ -32,7 +32,7 @@ _POD_SECURITY = "violates PodSecurity"
 _TAKEN = {
     SERVICE: "ServiceNameTaken",
     CONFIG_MAP: "ConfigMapNameTaken",
-    CLAIM: "ClaimNameTaken",
+    CLAIM: volumes.NAME_TAKEN,
     POD: "PodNameTaken",
 }
 

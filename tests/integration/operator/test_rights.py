@@ -10,6 +10,7 @@ from testbed.operator import Operator
 from testbed.waiting import wait_for
 
 from pet_operator.domain import names
+from pet_operator.domain.constants import LABEL_JOB, LABEL_MANAGED_BY, MANAGED_BY
 
 CONFIG = (ROOT / CFG).read_text()
 RULES = sorted((ROOT / "helm" / "pet-operator" / "files").glob("*-rules.yaml"))
@@ -31,6 +32,9 @@ def test_every_right_is_used_and_no_other_is_missed(stage: Stage, played: Jobs) 
     namespace.create("configmaps", {"metadata": {"name": names.config_map("config", CONFIG)}})
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     namespace.create("persistentvolumeclaims", {"metadata": {"name": "claim-checkpoints"}, "spec": spec})
+    labels = {LABEL_JOB: "job", LABEL_MANAGED_BY: MANAGED_BY}  # of a deleted job of this name, which left it
+    left = {"name": "job-checkpoints", "labels": labels}
+    namespace.create("persistentvolumeclaims", {"metadata": left, "spec": spec | {"accessModes": ["ReadWriteMany"]}})
     pod = {"containers": [{"name": "main", "image": "any"}], "schedulerName": "nobody"}
     namespace.create("pods", {"metadata": {"name": "pod-1-0"}, "spec": pod})
 

@@ -16,9 +16,11 @@ from pet_operator.domain.decision import Observed
 from pet_operator.domain.volumes import ClaimView, FolderUse, checkpoint_claim
 
 NOT_FOUND, TERMINATING, PATH_IN_USE = "ClaimNotFound", "ClaimTerminating", "CheckpointPathInUse"
+NAME_TAKEN = "ClaimNameTaken"
 NOT_SHAREABLE, READ_ONLY = "CheckpointVolumeNotShareable", "CheckpointVolumeReadOnly"
 DATA_NOT_SHAREABLE = "DataVolumeNotShareable"
 
+_FIELD = "spec.checkpoint.volume"
 _MANY = "ReadWriteMany"
 # ReadWriteOncePod serves a job of one node: its pods follow each other. Another job's pod in the claim is waited for by
 # the scheduler, which says so.
@@ -56,10 +58,12 @@ def _checkpoints(observed: Observed) -> list[Problem]:
     name = checkpoint_claim(job)
     claim = observed.claims.get(name)
     if volume.claim_name:
-        return _unfit("spec.checkpoint.volume.claimName", name, claim, job.spec.nodes)
-    # One that is not there is made; that one is somebody else's is found then.
-    ours = claim is not None and claim.made_for == job.name and claim is not of_predecessor(observed)
-    return _unfit("spec.checkpoint.volume", name, claim, job.spec.nodes) if ours else []
+        return _unfit(f"{_FIELD}.claimName", name, claim, job.spec.nodes)
+    if claim is None or claim is of_predecessor(observed):
+        return []  # it is made, once there is none
+    if claim.made_for != job.name:
+        return [(NAME_TAKEN, f"{_FIELD}: {name} exists and belongs to somebody else; delete it or rename the job")]
+    return _unfit(_FIELD, name, claim, job.spec.nodes)
 
 
 def _unfit(field: str, name: str, claim: ClaimView | None, nodes: int) -> list[Problem]:
