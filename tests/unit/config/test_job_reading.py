@@ -311,6 +311,41 @@ def test_what_a_template_cannot_say_is_refused_with_where_to_say_it(
     assert remedy in words
 
 
+def mount(path: str, at: int = 0) -> dict[str, Any]:
+    others = [{"name": "mine", "mountPath": f"/other/{index}"} for index in range(at)]
+    trainer = {"name": "trainer", "volumeMounts": [*others, {"name": "mine", "mountPath": path, "subPath": "x"}]}
+    beside = {"name": "logs", "volumeMounts": [{"name": "mine", "mountPath": path}]}
+    return {"spec": {"containers": [beside, trainer]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "remedy"),
+    [
+        ({}, "/checkpoints", "give spec.checkpoint.volume"),
+        ({"nodes": 2}, "/checkpoints/", "give spec.checkpoint.volume"),
+        ({"data": {"claimName": "coco"}}, "/data", "give the claim in spec.data, or leave spec.data out"),
+        ({"config": "A: 1"}, "/etc/./pet", "choose another place"),
+    ],
+)
+def test_a_volume_where_the_operator_mounts_its_own_is_refused(spec: dict[str, Any], path: str, remedy: str) -> None:
+    ((where, words),) = problems_of(manifest(template=mount(path, at=1), **spec)).items()
+    assert where == "spec.template.spec.containers[1].volumeMounts[1].mountPath"
+    assert "has no effect: the operator mounts a volume there; " in words
+    assert words.endswith(remedy)
+
+
+@pytest.mark.parametrize("path", ["/data", "/etc/pet", "/dev/shm", "/checkpoints/tensorboard", "/mine"])
+def test_a_volume_anywhere_else_is_the_user_s_own(path: str) -> None:
+    assert read_job(manifest(template=mount(path))).spec.template == mount(path)
+
+
+def test_a_volume_with_the_name_of_one_of_the_operator_s_is_refused() -> None:
+    volumes = [{"name": "mine", "emptyDir": {}}, {"name": "pet-checkpoints", "hostPath": {"path": "/scratch"}}]
+    ((where, words),) = problems_of(manifest(template={"spec": {"volumes": volumes}})).items()
+    assert where == "spec.template.spec.volumes[1].name"
+    assert words == ("pet-checkpoints has no effect: the operator calls a volume of its own so; choose another name")
+
+
 def test_what_a_template_says_as_it_is_anyway_is_no_matter() -> None:
     spec = {"restartPolicy": "Never", "enableServiceLinks": False, "hostname": None}
     containers = [{"name": "logs", "image": "logs:1", "command": ["a"], "args": ["b"]}]

@@ -8,6 +8,7 @@ from pet.config.errors import ConfigError, Problem
 from pet.config.job import sections, workload
 from pet.config.job.fields import Fields
 from pet.config.job.model import API_VERSION, KIND, JobSpec, PetTrainingJob
+from pet.config.job.template import read_template
 from pet.config.values import show
 from pet.config.yaml_text import load_documents
 
@@ -102,7 +103,7 @@ def _spec(spec: Fields, name: str) -> JobSpec:
         gpus_per_node=gpus,
         procs_per_node=spec.integer("procsPerNode", JobSpec.procs_per_node, minimum=1, maximum=MAX_RANKS),
         gpu_resource=spec.text("gpuResource", JobSpec.gpu_resource),
-        template=workload.read_template(spec.child("template")),
+        template=read_template(spec),
         shared_memory=sections.read_shared_memory(spec.child("sharedMemory")),
         data=sections.read_data(spec),
         checkpoint=sections.read_checkpoint(spec.child("checkpoint"), name, nodes),
