@@ -162,6 +162,20 @@ def test_a_step_that_overflows_changes_no_weight_and_is_counted(tmp_path: Path, 
     assert (saved["scale"], saved["_growth_tracker"], saved["overflows"]) == (32768.0, 4 - spoilt, 0)
 
 
+@FUSED
+@pytest.mark.parametrize("kind", ["SGD", "ADAMW", "ADAM"])
+def test_a_checkpoint_of_other_kernels_is_gone_on_from_with_ones_own(tmp_path: Path, kind: str, fused: bool) -> None:
+    """It is that of another device. With its kernels the optimizer would not hear of an overflow."""
+    keys = (*FP16, "SOLVER.OPTIMIZER.TYPE", kind)
+    short_toy(tmp_path, 2, *keys, model=Gentle, fused=not fused).run()
+    hook = Seen()
+    loop = short_toy(tmp_path, 4, *keys, model=lambda: Spoilt(1), hooks=[hook], fused=fused).build()
+    hook.loop = loop
+    loop.run()
+    assert {group["fused"] for group in loop.optimizer.param_groups} == {fused or None}
+    assert [bool(move.abs().sum() == 0) for move in hook.moves] == [True, False]
+
+
 @pytest.mark.parametrize("kind", ["SGD", "ADAMW", "ADAM"])
 def test_after_a_first_step_that_overflows_the_optimizer_begins_as_if_it_had_not_been(kind: str) -> None:
     # torch's fused SGD takes memory as it finds it for the momentum of such a step.

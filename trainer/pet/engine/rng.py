@@ -56,7 +56,10 @@ def mix(*parts: int) -> int:
 
 
 def get_rng_state() -> dict[str, Any]:
-    """The state of every generator in this process, in types that a `weights_only` load accepts."""
+    """The state of every generator in this process, in types that a `weights_only` load accepts.
+
+    A process that computes on the CPU takes nothing of a card, wherever it runs.
+    """
     version, internal, gauss = random.getstate()
     numpy = dict(np.random.get_state(legacy=False))
     # A `weights_only` load refuses arrays, and torch does not store every unsigned type.
@@ -66,7 +69,7 @@ def get_rng_state() -> dict[str, Any]:
         "numpy": numpy,
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
@@ -78,7 +81,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     inner = numpy["state"]
     np.random.set_state({**numpy, "state": {"key": inner["key"].numpy().astype(np.uint32), "pos": inner["pos"]}})
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
+    if "cuda" in state and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.set_rng_state(state["cuda"])
 
 

@@ -10,12 +10,14 @@ import torch
 from pet.config.errors import ConfigError, Problem
 
 FIELD = "SOLVER.OPTIMIZER"
+KERNELS = ("fused", "foreach", "capturable")  # as torch's groups name them
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], file: str) -> None:
     """Fill `optimizer` from the optimizer's part of a checkpoint.
 
-    Raises ConfigError listing what does not fit. The learning rates are set by the scheduler afterwards.
+    Raises ConfigError listing what does not fit. The learning rates are set by the scheduler afterwards. Which kernels
+    do the step is the device's matter, and no part of a state: it may have been saved on another.
     """
     sizes = [len(group["params"]) for group in saved["param_groups"]]
     current = [len(group["params"]) for group in optimizer.param_groups]
@@ -28,8 +30,12 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Mapping[str, A
             )
         saved = _regrouped(optimizer, saved)
     _check_shapes(optimizer, saved, file)
+    groups = [
+        {**group, **{name: own[name] for name in KERNELS if name in own}}
+        for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    ]
     # A copy: the state is updated in place, and the loaded tensors are pages of the checkpoint's file.
-    optimizer.load_state_dict({"state": _cloned(saved["state"]), "param_groups": saved["param_groups"]})
+    optimizer.load_state_dict({"state": _cloned(saved["state"]), "param_groups": groups})
 
 
 def _regrouped(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> dict[str, Any]:
