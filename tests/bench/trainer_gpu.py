@@ -1,8 +1,8 @@
-"""The trainer on a GPU: ResNet-50 beside a plain loop on the same card, waits for the device, a save, exact resume.
+"""The trainer on a GPU: ResNet-50 beside a plain loop on the same card, what saves cost it, waits for the device.
 
 Speed is wall time between two moments at which the card has nothing left to do. The plain loop is written after
 torchvision's reference for classification, which reads the loss in each step. Without CUDA nothing is measured, and
-said so; `--device cpu` runs the same lines small, to see that they work.
+said so; `--device cpu` runs the same lines small, to see that they work. What must hold is in `make test-gpu`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import argparse
 import os
 import random
 import statistics
+import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from bench_conditions import conditions
+from harness.card import Waits
 from harness.counting import give
-from harness.exact import CUDA, Case, References, Setting, differing_parts
 from harness.memory import memory_folder
 from harness.toy import Toy
 from peer_loops import PERIOD
@@ -39,9 +40,9 @@ from pet.tasks.cls.model import GeneralizedCNN
 CFG = "cfgs/tasks/cls/ImageNet/resnet50_1x.yaml"
 RATE = 1e-3
 BATCHES = 8  # different ones of noise, in turns
-IMAGES = 1024  # files
+IMAGES = 512  # files
 WARM_UP = 20  # steps
-STOPS = (1, 17)  # of the check of a resume
+SAVES = 5  # of each kind
 
 
 @dataclass(frozen=True)
@@ -99,37 +100,6 @@ class Clock:
         return (self.bench.steps - 1 - WARM_UP) * self.bench.batch / (ended - begun)
 
 
-class Waits:
-    """A hook that counts the operations of each step that wait for the device."""
-
-    name = "Waits"
-    priority = 0
-
-    def __init__(self) -> None:
-        self.by_step: list[int] = []
-        self._seen: list[warnings.WarningMessage] = []
-        self._catch = warnings.catch_warnings(record=True)
-
-    def before_train(self) -> None:
-        self._seen = self._catch.__enter__() or []
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-
-    def before_step(self, storage: Any) -> None:
-        self.by_step.append(len(self._seen))
-
-    def after_train(self, storage: Any) -> None:
-        torch.cuda.set_sync_debug_mode("default")
-        self.by_step.append(len(self._seen))
-        self._catch.__exit__(None, None, None)
-
-    @property
-    def in_steps_without_a_log(self) -> int:
-        """All of them, the first steps left out: what is tuned and allocated there may wait."""
-        counts = [after - before for before, after in pairwise(self.by_step)]
-        return sum(count for step, count in enumerate(counts, start=1) if step > WARM_UP and step % PERIOD)
-
-
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -166,7 +136,8 @@ def plain(bench: Bench, clock: Clock, folder: Path) -> None:
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, bench.steps)
     criterion = nn.CrossEntropyLoss()
     taken: list[float] = []
-    batches = _endless(bench) if bench.from_files else iter(bench.noise)
+    loader = reference_loader(bench.files, bench.workers, bench.batch, bench.steps * bench.batch)
+    batches = iter(loader if bench.from_files else bench.noise)
     for step in range(bench.steps):
         clock.tick(step)
         images, labels, *_ = next(batches)
@@ -181,12 +152,6 @@ def plain(bench: Bench, clock: Clock, folder: Path) -> None:
         optimizer.step()
         scheduler.step()
         taken += [loss.item(), (outputs.argmax(1) == labels).float().mean().item()]
-
-
-def _endless(bench: Bench) -> Iterator[Any]:
-    """One epoch after the other."""
-    while True:
-        yield from reference_loader(bench.files, bench.workers, bench.batch)
 
 
 CONTENDERS: dict[str, Callable[[Bench, Clock, Path], None]] = {"plain loop": plain, "Pet, default hooks": pet}
@@ -206,33 +171,45 @@ def compare(bench: Bench, rounds: int, folder: Path) -> None:
         median = statistics.median(values)
         source = "files" if bench.from_files else "noise"
         print(f"{name:20}{source:>8}{bench.precision:>8}{median:12.1f}{min(values):10.1f}{max(values):10.1f}"
-              f"{median / first:8.3f}")  # fmt: skip
+              f"{median / first:8.3f}", flush=True)  # fmt: skip
 
 
 def count_waits(bench: Bench, folder: Path) -> int:
-    """How often a step that does not log waits for the device."""
+    """How often steps that do not log wait for the device."""
     waits = Waits()
     _build(bench, folder, hooks=[waits]).run()
-    return waits.in_steps_without_a_log
+    return sum(waits.without_a_log(WARM_UP, PERIOD).values())
 
 
-def time_save(bench: Bench, folder: Path) -> float:
-    """Seconds that the loop waits for a save of the model with its momentum."""
+def time_saves(bench: Bench, folder: Path) -> None:
+    """What the loop waits for a save of the model with its momentum: until the host goes on, and until the card is
+    free for the next step. The first save in the background makes its buffers."""
     loop = _build(bench, folder, save=True)
     loop.run()
-    _wait(bench.device)
+    state = {"model": loop.model.state_dict(), "optimizer": loop.optimizer.state_dict()}
+    ways: dict[str, Callable[[], Any]] = {
+        "torch.save(path), not durable": partial(torch.save, state, folder / "model.pth"),
+        "Pet": loop.save,
+        "Pet, in the background": partial(loop.save, background=True),
+    }
+    print(f"{'':36}{'host waits, s':>16}{'first':>10}{'card waits, s':>16}{'first':>10}", flush=True)
+    for name, save in ways.items():
+        hosts, cards = zip(*(_timed(save, loop) for _ in range(SAVES)), strict=True)
+        print(f"{name:36}{statistics.median(hosts):16.4f}{hosts[0]:10.4f}{statistics.median(cards):16.4f}"
+              f"{cards[0]:10.4f}", flush=True)  # fmt: skip
+
+
+def _timed(save: Callable[[], Any], loop: TrainLoop) -> tuple[float, float]:
     loop.scheduler.step()
     loop.iteration += 1
+    _wait(loop.device)
     begun = time.perf_counter()
-    loop.save()
-    return time.perf_counter() - begun
-
-
-def resumed_exactly(folder: Path, device: str) -> bool:
-    """Whether a training of one rank goes on bit for bit on this device."""
-    references = References(folder, seed=0)
-    setting = Setting(ranks=1, workers=0, feature=CUDA if device == "cuda" else "")
-    return all(differing_parts(Case(setting, stop), references, folder / str(stop)) == [] for stop in STOPS)
+    save()
+    host = time.perf_counter() - begun
+    _wait(loop.device)
+    card = time.perf_counter() - begun
+    loop.checkpointer.written(wait=True)
+    return host, card
 
 
 def main() -> None:
@@ -250,23 +227,20 @@ def main() -> None:
         return
     device = torch.device(args.device)
     card = torch.cuda.get_device_name() if args.device == "cuda" else "the CPU"
-    print(f"GPU: ResNet-50 on {card}, {args.batch} images of {args.size} pixels a step\n{conditions()}")
-    print(f"{'':36}{'images/s':>12}{'lowest':>10}{'highest':>10}{'ratio':>8}")
-    with memory_folder() as folder:
+    print(f"GPU: ResNet-50 on {card}, {args.batch} images of {args.size} pixels a step\n{conditions()}", flush=True)
+    with memory_folder() as folder, tempfile.TemporaryDirectory() as disk:
         files = folder / "data"
         make_images(files, max(IMAGES, args.batch) if args.device == "cuda" else args.batch)
         os.environ["PETJOB_DATA_DIR"] = str(files)
         bench = Bench(device, args.batch, args.size, args.steps, args.workers, files)
-        for precision, from_files in product(("fp32", "bf16"), (False, True)):
+        time_saves(replace(bench, steps=2), Path(disk))
+        waits = count_waits(replace(bench, precision="bf16"), folder / "waits") if args.device == "cuda" else 0
+        print(f"waits for the device in {args.steps - WARM_UP} steps, where they do not log: {waits}")
+        print(f"{'':36}{'images/s':>12}{'lowest':>10}{'highest':>10}{'ratio':>8}", flush=True)
+        for from_files, precision in product((False, True), ("fp32", "bf16")):
             compare(replace(bench, precision=precision, from_files=from_files), args.rounds, folder / "compared")
-        print(f"stall of a save: {time_save(bench, folder / 'saved'):.3f} s")
-        exact = resumed_exactly(folder / "exact", args.device)
-        waits = count_waits(bench, folder / "waits") if args.device == "cuda" else 0
-    print(
-        f"waits for the device in {args.steps - WARM_UP} steps, where they do not log: {waits}; exact resume: {exact}"
-    )
-    if waits or not exact:
-        raise SystemExit("a count is wrong")
+    if waits:
+        raise SystemExit("a step that does not log waited for the device")
 
 
 if __name__ == "__main__":

@@ -84,15 +84,19 @@ def plain(root: Path, workers: int) -> Batches:
                                        collate_fn=make_collate(cfg), drop_last=True))  # fmt: skip
 
 
-def reference_loader(root: Path, workers: int, batch: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-    """Written after torchvision's reference for classification, with its choices for Pillow."""
+def reference_loader(
+    root: Path, workers: int, batch: int, samples: int | None = None
+) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """Written after torchvision's reference for classification, with its choices for Pillow. One epoch; with `samples`
+    one of so many, however few files there are: the reference starts its workers anew for each."""
     augment = transforms.Compose([
         transforms.RandomResizedCrop(224, interpolation=InterpolationMode.BILINEAR, antialias=True),
         transforms.RandomHorizontalFlip(0.5), transforms.PILToTensor(), transforms.ConvertImageDtype(torch.float),
         transforms.Normalize(MEAN, STD),
     ])  # fmt: skip
     dataset = ImageFolder(str(root / "Noise" / "train"), augment)
-    return DataLoader(dataset, batch, sampler=RandomSampler(dataset), num_workers=workers, drop_last=True,
+    sampler = RandomSampler(dataset, replacement=samples is not None, num_samples=samples)
+    return DataLoader(dataset, batch, sampler=sampler, num_workers=workers, drop_last=True,
                       pin_memory=torch.cuda.is_available())  # fmt: skip
 
 

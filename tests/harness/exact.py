@@ -20,6 +20,8 @@ from harness.ranks import run_ranks
 from harness.training import differences
 
 STEPS = range(1, EPOCHS * EPOCH + 1)
+# A test has one card for all ranks, which find each other over gloo: NCCL refuses two ranks on one card.
+ONE_CARD = {"LOCAL_RANK": "0"}
 STOPS = STEPS[:40]
 NOT_EXACT = "resume is not bit-exact"
 
@@ -31,17 +33,19 @@ class Setting:
     ranks: int
     workers: int  # of each rank's loader
     accumulate: int = 1  # batches of a step
-    feature: str = ""  # one of FEATURES
+    feature: str = ""  # of FEATURES; several are joined by +
+    device: str = "cpu"
 
     def __str__(self) -> str:
-        feature = f"-{self.feature}" if self.feature else ""
-        return f"{self.ranks}-ranks-{self.workers}-workers-{self.accumulate}-batches{feature}"
+        others = "".join(f"-{word}" for word in (self.feature, self.device) if word not in ("", "cpu"))
+        return f"{self.ranks}-ranks-{self.workers}-workers-{self.accumulate}-batches{others}"
 
     @property
     def keys(self) -> tuple[Any, ...]:
         """What it changes in the configuration."""
-        own = FEATURES[self.feature] if self.feature else ()
-        return ("DATA.LOADER_THREADS", self.workers, "SOLVER.ACCUMULATE_STEPS", self.accumulate, *own)
+        own = chain.from_iterable(FEATURES[name] for name in self.feature.split("+") if name)
+        return ("DATA.LOADER_THREADS", self.workers, "SOLVER.ACCUMULATE_STEPS", self.accumulate,
+                "MISC.DEVICE", self.device, *own)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Change:
         return f"{self.case}-then-{self.ranks}-ranks"
 
 
-CUDA = "cuda"  # only where there is a card: `make bench-trainer`
+COMPILED = "compiled"  # not every machine has a compiler: `make test-gpu`
 # What changes a step, and mostly has a state of its own. Clipping is on in all other settings.
 FEATURES: dict[str, tuple[Any, ...]] = {
     "bfloat16": ("SOLVER.AMP.ENABLED", True),
@@ -78,11 +82,13 @@ FEATURES: dict[str, tuple[Any, ...]] = {
     "sgd": ("SOLVER.OPTIMIZER.TYPE", "SGD"),
     "buffers-sent": ("SOLVER.DDP.BROADCAST_BUFFERS", True),
     "unused-looked-for": ("SOLVER.DDP.FIND_UNUSED", True),
-    CUDA: ("MISC.DEVICE", "cuda", "MISC.DETERMINISTIC", True),
+    "channels-last": ("MISC.CHANNELS_LAST", True),
+    "deterministic": ("MISC.DETERMINISTIC", True),
+    COMPILED: ("MISC.COMPILE", True),
 }
 RANKS = (1, 2, 3, 4)
 SETTINGS = [Setting(*values) for values in product(RANKS, (0, 2), (1, 3))]
-FEATURED = [Setting(ranks, 0, accumulate, feature) for feature in FEATURES if feature != CUDA
+FEATURED = [Setting(ranks, 0, accumulate, feature) for feature in FEATURES if feature != COMPILED
             for ranks, accumulate in zip(RANKS, (1, 3, 1, 3), strict=True)]  # fmt: skip
 CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
 FEATURED_CASES = [Case(setting, stop) for setting in FEATURED for stop in (1, 8, 9, 23, 31)]
@@ -102,11 +108,11 @@ class References:
         self.whole = cache(self._whole)
         self.saving = cache(self._saving)
 
-    def resumed(self, case: Case, folder: Path, *, ranks: int | None = None, without: str = "") -> list[Life]:
-        """What the ranks do that go on in an empty folder with the case's checkpoint."""
+    def resumed(self, case: Case, folder: Path, *, then: Setting | None = None, without: str = "") -> list[Life]:
+        """What the ranks do that go on in an empty folder with the case's checkpoint; `then` in another setting."""
         self.saving(case.setting)
         self._take(case, folder / "ckpt")
-        return self._train(folder, case.setting, ranks=ranks, without=without)
+        return self._train(folder, then or case.setting, without=without)
 
     def _whole(self, setting: Setting) -> list[Life]:
         """By rank, what a training does that saves after its last step only."""
@@ -128,10 +134,10 @@ class References:
         for name in ("OWNER", manifest.name, json.loads(manifest.read_text())["file"]):
             (target / name).write_bytes((source / name).read_bytes())
 
-    def _train(self, folder: Path, setting: Setting, *overrides: Any, ranks: int | None = None,
-               without: str = "") -> list[Life]:  # fmt: skip
+    def _train(self, folder: Path, setting: Setting, *overrides: Any, without: str = "") -> list[Life]:
         keys = ("MISC.SEED", self.seed, *setting.keys, *overrides)
-        return run_ranks(live, ranks or setting.ranks, str(folder), keys, without)
+        environ = ONE_CARD if setting.device == "cuda" else None
+        return run_ranks(live, setting.ranks, str(folder), keys, without, environ=environ)
 
 
 def check(case: Case, references: References, folder: Path) -> None:
@@ -163,10 +169,16 @@ def check_whole(setting: Setting, references: References) -> None:
 def check_change(change: Change, references: References, folder: Path) -> None:
     """Each step that is left takes the same samples in the same order, and the log tells of bits that are not."""
     case = change.case
-    expected, found = references.saving(case.setting), references.resumed(case, folder, ranks=change.ranks)
+    check_moved(case, replace(case.setting, ranks=change.ranks), references, folder)
+    assert f"{NOT_EXACT}: the number of ranks was {case.setting.ranks}, is {change.ranks}" in log_of(folder)
+
+
+def check_moved(case: Case, then: Setting, references: References, folder: Path) -> list[Life]:
+    """What goes on in a setting of other bits takes the same samples in the same order in each step that is left."""
+    expected, found = references.saving(case.setting), references.resumed(case, folder, then=then)
+    assert [life["begins"] for life in found] == [case.stop] * then.ranks
     assert _together(found) == _together(expected)[case.stop :]
-    reason = f"{NOT_EXACT}: the number of ranks was {case.setting.ranks}, is {change.ranks}"
-    assert reason in log_of(folder)
+    return found
 
 
 def log_of(folder: Path) -> str:

@@ -21,6 +21,7 @@ from pet.engine.hooks.base import HookSet, TrainHook
 from pet.engine.loop import TrainLoop
 from pet.engine.rng import get_rng_state
 from pet.engine.sampler import TrainBatches
+from pet.engine.update import Update
 
 EPOCHS, EPOCH = 5, 9  # steps of an epoch
 BATCH = 12  # over all ranks; divides by 1, 2, 3 and 4
@@ -31,7 +32,7 @@ KEYS: tuple[Any, ...] = (
     "SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.OPTIMIZER.CLIP_GRADIENTS.CLIP_TYPE", "full_model",
 )  # fmt: skip
 
-# What a rank did and where it ended: for each step a list by batch, and digests by part of its state.
+# What a rank did: for each step a list by batch, and digests by part of its state, before the first and after the last.
 Life = dict[str, Any]
 
 
@@ -41,11 +42,10 @@ def live(folder: str, keys: Sequence[Any], without: str) -> Life:
         cfg, diary = toy_config(*KEYS, *keys), Diary()
         data = Samples(samples_of_an_epoch(cfg.SOLVER.ACCUMULATE_STEPS))
         loop = Toy(Path(folder), cfg, model=Net, data=data, hooks=[Unsteady(), diary]).build()
-        begins = loop.iteration
-        loop.model.register_forward_hook(diary.note)
+        begins, start = loop.iteration, _digests(loop)
+        diary.follow(loop._update)
         loop.run()
-    end = {part: digest(state) for part, state in _state(loop).items()}
-    return {"begins": begins, "samples": diary.samples, "losses": diary.losses, "end": end}
+    return {"begins": begins, "start": start, "samples": diary.samples, "losses": diary.losses, "end": _digests(loop)}
 
 
 def samples_of_an_epoch(accumulate: int) -> int:
@@ -101,13 +101,13 @@ class Samples(torch.utils.data.Dataset[Any]):
 
 
 class Net(nn.Module):
-    """Batch norm, dropout, and enough parameters for the order of a sum over ranks to show."""
+    """A convolution, batch norm, dropout, and enough parameters for the order of a sum over ranks to show."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 16), nn.ReLU(),
-            nn.Linear(16, 4),
+            nn.Linear(8, 16), nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten(),
+            nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4),
         )  # fmt: skip
         self.noise = torch.zeros(())  # on the inputs of the running step; no part of the state
 
@@ -153,10 +153,26 @@ class Diary:
         self.samples.append([])
         self.losses.append([])
 
-    def note(self, _model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], outputs: Any) -> None:
-        """After a forward pass. With its noise a sample is that of an epoch."""
-        self.samples[-1].append([(int(target[-1]), digest(inputs)) for inputs, target in zip(*batch, strict=True)])
-        self.losses[-1].append({name: loss.item().hex() for name, loss in outputs["losses"].items()})
+    def follow(self, update: Update) -> None:
+        """Note each batch once its gradient is made. A hook of the model would be compiled with it."""
+        backward = update.backward
+
+        def noting(inputs: torch.Tensor, targets: torch.Tensor, share: float, *, last: bool) -> Any:
+            outputs, loss = backward(inputs, targets, share, last=last)
+            self.note(inputs, targets, outputs["losses"])
+            return outputs, loss
+
+        update.backward = noting  # type: ignore[assignment, method-assign]
+
+    def note(self, inputs: torch.Tensor, targets: torch.Tensor, losses: dict[str, torch.Tensor]) -> None:
+        """One batch. With its noise a sample is that of an epoch."""
+        samples = zip(inputs, targets, strict=True)
+        self.samples[-1].append([(int(target[-1]), digest(sample)) for sample, target in samples])
+        self.losses[-1].append({name: loss.item().hex() for name, loss in losses.items()})
+
+
+def _digests(loop: TrainLoop) -> dict[str, str]:
+    return {part: digest(state) for part, state in _state(loop).items()}
 
 
 def _state(loop: TrainLoop) -> dict[str, Any]:

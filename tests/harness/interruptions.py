@@ -61,7 +61,8 @@ def cases(seed: int, repetitions: int) -> list[Case]:
 def check(case: Case, folder: Path, data: Path, expected: Training) -> None:
     """Interrupt, run again until the end, compare with the uninterrupted training `expected`."""
     training = Training(
-        folder, data, ranks=case.ranks, workers=case.workers, steps=expected.steps, period=expected.period,
+        folder, data, ranks=case.ranks, device=expected.device, workers=case.workers, steps=expected.steps,
+        period=expected.period, overrides=expected.overrides,
         environ={"PETJOB_STALL_SECONDS": str(STALL_SECONDS)} if case.signal == "SIGSTOP" else {},
     )  # fmt: skip
     training.hooks = [fault(folder, step=case.step, rank=case.rank, target=case.target, number=case.signal)]

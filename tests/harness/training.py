@@ -24,6 +24,7 @@ class Training:
     folder: Path
     data: Path
     ranks: int = 1
+    device: str = "cpu"
     workers: int = 0  # of each rank's loader
     steps: int = 64
     batch: int = 12  # over all ranks; divides by 1, 2, 3 and 4
@@ -69,10 +70,11 @@ class Training:
 
     def arguments(self) -> list[str]:
         """The launcher's command line."""
-        keys = {"MISC.CKPT": str(self.checkpoints), **self.keys}
+        keys = {"MISC.CKPT": str(self.checkpoints), "MISC.DEVICE": self.device, **self.keys}
         pairs = [word for pair in keys.items() for word in pair]
-        launcher = [sys.executable, "-u", "trainer/tools/train_net_all.py"]
-        return [*launcher, "--cfg", CFG, "--nproc", str(self.ranks), *pairs, *self.overrides]
+        launcher = [sys.executable, "-u", "trainer/tools/train_net_all.py", "--cfg", CFG]
+        ranks = ["--nproc", str(self.ranks)] if self.device == "cpu" else []  # else one of each card
+        return [*launcher, *ranks, *pairs, *self.overrides]
 
     def environment(self) -> dict[str, str]:
         """The launcher's environment."""
