@@ -7,14 +7,13 @@ trainer's step depends on those before it, `history` steps lie behind it already
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from bench_clock import Stamps
 from harness.counting import give
+from harness.memory import memory_folder
 from harness.toy import ToyModel, short_toy
 
 from pet.engine.events import get_event_storage
@@ -70,9 +69,9 @@ def bare(batches: Stamps, steps: int, history: int) -> None:
 
 def pet(batches: Stamps, steps: int, history: int) -> None:
     """Default hooks."""
-    with tempfile.TemporaryDirectory() as folder:
+    with memory_folder() as folder:
         loop = short_toy(
-            Path(folder), steps, "MISC.DISPLAY_ITER", PERIOD, "SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0,
+            folder, steps, "MISC.DISPLAY_ITER", PERIOD, "SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0,
             "SOLVER.OPTIMIZER.WEIGHT_DECAY", 0.0, save=False, hooks=[OldRun(history)] if history else [],
         ).build()  # fmt: skip
         give(loop, batches)
@@ -100,10 +99,10 @@ def lightning(batches: Stamps, steps: int, history: int, log: bool = True) -> No
             scheduler = {"scheduler": _moving(self._sgd), "interval": "step"}
             return {"optimizer": self._sgd, "lr_scheduler": scheduler}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with memory_folder() as folder:
         trainer = Trainer(
             accelerator="cpu", devices=1, max_steps=history + steps, log_every_n_steps=PERIOD,
-            logger=CSVLogger(folder) if log else False, enable_checkpointing=False, enable_progress_bar=False,
+            logger=CSVLogger(str(folder)) if log else False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False,
         )  # fmt: skip
         loop = trainer.fit_loop.epoch_loop
@@ -178,9 +177,10 @@ def mmengine(batches: Stamps, steps: int, history: int) -> None:
                 for name in scalars:
                     scalars[name] = HistoryBuffer([1.0] * history, [1] * history)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with memory_folder() as folder:
         Runner(
-            model=Model(), work_dir=folder, train_dataloader=batches, custom_hooks=[Old()], default_scope="mmengine",
+            model=Model(), work_dir=str(folder), train_dataloader=batches, custom_hooks=[Old()],
+            default_scope="mmengine",
             train_cfg={"by_epoch": False, "max_iters": steps, "val_interval": 10**9},
             optim_wrapper={"optimizer": {"type": "SGD", "lr": RATE, "momentum": MOMENTUM}},
             param_scheduler={"type": "LinearLR", "start_factor": 0.1, "by_epoch": False, "begin": 0, "end": 10**6},

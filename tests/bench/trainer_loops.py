@@ -61,9 +61,11 @@ def compare(rounds: int) -> None:
     runs = [(name, history) for name, (_, matters) in LOOPS.items() for history in (HISTORIES if matters else (0,))]
     figures: dict[tuple[str, int], list[float]] = {run: [] for run in runs}
     dice = random.Random(0)
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         for run in dice.sample(runs, len(runs)):
             figures[run].append(measure(*run))
+            name, history = run
+            print(f"round {number} of {rounds}: {name} after {history:,}: {figures[run][-1]:.0f}", flush=True)
     bare = min(figures["bare loop", 0])
     print(f"{'':32}{'after':>9}{'lowest':>9}{'median':>9}{'highest':>9}{'over bare':>11}{'ratio':>8}")
     for (name, history), values in figures.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Any
 
 import torch
@@ -73,6 +75,30 @@ class StepCounter(TorchDispatchMode):
     def _note(self, name: str) -> None:
         if self.reads and not self._reading:
             self.reads[-1].append(name)
+
+
+class CallCounter:
+    """Counts the calls of Python functions by step: what a step costs the host beside torch's work."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []  # by step
+
+    def mark(self) -> None:
+        """A step begins."""
+        self.calls.append(0)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count inside this block, in this thread."""
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _note(self, _frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call" and self.calls:
+            self.calls[-1] += 1
 
 
 class StepMarks:

@@ -8,7 +8,8 @@ import pytest
 
 from pet.config import ConfigError
 from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested
-from pet.engine.hooks.base import POINTS, HookSet, LoopHook, Priority, TrainHook, run_all
+from pet.engine.hooks.base import POINTS, HookSet, LoopHook, Priority, TrainHook
+from pet.engine.hooks.point import Point
 
 
 class Recorder(TrainHook):
@@ -44,11 +45,6 @@ def raising(error: Exception) -> Any:
     return Bad()
 
 
-def fire(calls: tuple[Callable[..., None], ...], **keywords: Any) -> None:
-    for call in calls:
-        call(**keywords)
-
-
 def test_every_point_of_the_base_class_is_bound() -> None:
     class Everywhere:
         pass
@@ -56,13 +52,14 @@ def test_every_point_of_the_base_class_is_bound() -> None:
     for point in POINTS:
         setattr(Everywhere, point, lambda self, **keywords: None)
     hooks = HookSet([Everywhere()])
-    assert {point: len(getattr(hooks, point)) for point in POINTS} == dict.fromkeys(POINTS, 1)
+    assert {point: len(getattr(hooks, point).calls) for point in POINTS} == dict.fromkeys(POINTS, 1)
     assert set(POINTS) >= {"before_train", "before_step", "after_step", "after_train"}
 
 
 def test_points_that_a_hook_does_not_override_are_left_out() -> None:
     hooks = HookSet([Recorder("a", []), TrainHook()])
-    assert {point: len(getattr(hooks, point)) for point in POINTS} == {**dict.fromkeys(POINTS, 0), "before_step": 1}
+    bound = {point: len(getattr(hooks, point).calls) for point in POINTS}
+    assert bound == {**dict.fromkeys(POINTS, 0), "before_step": 1}
 
 
 def test_methods_are_looked_up_once() -> None:
@@ -70,7 +67,7 @@ def test_methods_are_looked_up_once() -> None:
     hook = Recorder("first", calls)
     hooks = HookSet([hook])
     hook.before_step = lambda storage: calls.append("replaced")  # type: ignore[method-assign]
-    fire(hooks.before_step, storage=None)
+    hooks.before_step(storage=None)
     assert calls == ["first"]
 
 
@@ -78,7 +75,7 @@ def test_hooks_run_by_priority_and_equal_ones_in_their_order() -> None:
     calls: list[str] = []
     given = [("c", 50), ("e", Priority.WRITER), ("a", Priority.TIMER), ("d", 50), ("b", 20)]
     hooks = HookSet([Recorder(name, calls, priority) for name, priority in given])
-    fire(hooks.before_step, storage=None)
+    hooks.before_step(storage=None)
     assert calls == ["a", "b", "c", "d", "e"]
 
 
@@ -96,7 +93,7 @@ def test_a_hook_without_a_priority_runs_as_a_user_s() -> None:
         def before_step(self, storage: Any) -> None:
             calls.append("plain")
 
-    fire(HookSet([Recorder("writer", calls, Priority.WRITER), Plain()]).before_step, storage=None)
+    HookSet([Recorder("writer", calls, Priority.WRITER), Plain()]).before_step(storage=None)
     assert calls == ["plain", "writer"]
 
 
@@ -170,7 +167,7 @@ def test_after_step_may_take_epochs_or_leave_them_out(epochs: dict[str, int]) ->
         def after_step(self, storage: Any, epoch: int = 0, max_epoch: int = 0) -> None:
             seen.append((storage, epoch, max_epoch))
 
-    fire(HookSet([Old(), Keywords(), OneOfThem(), Both()]).after_step, storage="s", **epochs)
+    HookSet([Old(), Keywords(), OneOfThem(), Both()]).after_step(storage="s", **epochs)
     epoch, last = epochs.get("epoch", 0), epochs.get("max_epoch", 0)
     assert seen == ["s", {"storage": "s", **epochs}, ("s", epoch), ("s", epoch, last)]
 
@@ -195,7 +192,7 @@ def test_an_error_says_which_hook_raised_it_and_is_counted() -> None:
     errors: dict[str, int] = {}
     hooks = HookSet([raising(ValueError("oh"))], errors)
     with pytest.raises(ValueError, match="oh") as caught:
-        fire(hooks.after_step, storage=None)
+        hooks.after_step(storage=None)
     assert caught.value.__notes__ == ["raised by hook Bad in after_step"]
     assert errors == {"Bad": 1}
 
@@ -203,7 +200,7 @@ def test_an_error_says_which_hook_raised_it_and_is_counted() -> None:
 def test_a_hook_that_calls_others_is_not_blamed_for_theirs() -> None:
     class Saving:
         def after_step(self, storage: Any) -> None:
-            fire(hooks.on_checkpoint, state={})
+            hooks.on_checkpoint(state={})
 
     class Bad:
         def on_checkpoint(self, state: Any) -> None:
@@ -211,7 +208,7 @@ def test_a_hook_that_calls_others_is_not_blamed_for_theirs() -> None:
 
     hooks = HookSet([Saving(), Bad()])
     with pytest.raises(KeyError):
-        fire(hooks.after_step, storage=None)
+        hooks.after_step(storage=None)
     assert hooks.errors == {"Bad": 1}
 
 
@@ -220,7 +217,7 @@ def test_a_hook_that_calls_others_is_not_blamed_for_theirs() -> None:
 def test_what_is_not_a_hook_s_mistake_is_not_counted_as_one(error: Exception) -> None:
     hooks = HookSet([raising(error)])
     with pytest.raises(type(error)):
-        fire(hooks.after_step, storage=None)
+        hooks.after_step(storage=None)
     assert hooks.errors == {}
     assert not hasattr(error, "__notes__")
 
@@ -228,9 +225,10 @@ def test_what_is_not_a_hook_s_mistake_is_not_counted_as_one(error: Exception) ->
 def test_every_call_is_made_and_the_first_error_is_raised_with_the_others(caplog: pytest.LogCaptureFixture) -> None:
     # detectron2 leaves the rest out after the first error.
     made: list[str] = []
+    blamed: list[tuple[int, Exception]] = []
 
     def failing(error: Exception) -> Callable[..., None]:
-        def call(**keywords: Any) -> None:
+        def call() -> None:
             made.append(str(error))
             raise error
 
@@ -240,8 +238,10 @@ def test_every_call_is_made_and_the_first_error_is_raised_with_the_others(caplog
     first.__cause__ = cause
     others = [KeyError("second"), OSError("third")]
     with pytest.raises(ValueError, match="first") as caught:
-        run_all([failing(first), *map(failing, others), lambda: made.append("fourth")])
+        Point([failing(first), *map(failing, others), lambda: made.append("fourth")],
+              blame=lambda place, error: blamed.append((place, error))).all()  # fmt: skip
     assert made == ["first", "'second'", "third", "fourth"]
+    assert blamed == list(enumerate([first, *others]))
     assert caught.value is first
     assert caught.value.__cause__ is cause
     assert caught.value.__notes__ == [f"then a hook failed as well: {error!r}" for error in others]

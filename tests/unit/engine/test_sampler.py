@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,8 +25,7 @@ def runs(draw: st.DrawFn, *, drop_last: bool | None = None) -> TrainBatches:
 
 def of_world(run: TrainBatches, world_size: int, **changes: int) -> list[list[list[Key]]]:
     """The steps of every rank: [rank][step][key]."""
-    return [list(TrainBatches(**{**vars(run), "rank": rank, "world_size": world_size, **changes}))
-            for rank in range(world_size)]  # fmt: skip
+    return [list(replace(run, rank=rank, world_size=world_size, **changes)) for rank in range(world_size)]
 
 
 def global_batches(ranks: list[list[list[Key]]]) -> Iterator[list[Key]]:
@@ -35,7 +35,7 @@ def global_batches(ranks: list[list[list[Key]]]) -> Iterator[list[Key]]:
 
 @given(run=runs(drop_last=False))
 def test_an_epoch_without_dropping_gives_each_sample_once(run: TrainBatches) -> None:
-    epoch = TrainBatches(**{**vars(run), "max_iter": run.iter_per_epoch})
+    epoch = replace(run, max_iter=run.iter_per_epoch)
     assert Counter(itertools.chain(*epoch)) == Counter((0, index) for index in range(run.size))
 
 
@@ -66,7 +66,7 @@ def test_any_start_goes_on_with_the_same_samples(run: TrainBatches, world_size: 
 
 @given(run=runs(), start=st.integers(1, 40))
 def test_a_run_takes_exactly_the_steps_that_are_left(run: TrainBatches, start: int) -> None:
-    rest = TrainBatches(**{**vars(run), "start_iter": start})
+    rest = replace(run, start_iter=start)
     assert len(list(rest)) == len(rest) == max(0, run.max_iter - start + 1)
 
 
@@ -75,9 +75,9 @@ def test_steps_of_several_batches_take_the_same_batches_up_to_the_end_of_each_ep
     run: TrainBatches, accumulate: int, world_size: int, data: st.DataObject
 ) -> None:
     per_epoch = run.iter_per_epoch
-    several = TrainBatches(**{**vars(run), "accumulate": accumulate})
+    several = replace(run, accumulate=accumulate)
     start = data.draw(st.integers(1, run.max_iter))
-    rest = TrainBatches(**{**vars(several), "start_iter": start})
+    rest = replace(several, start_iter=start)
     batches = list(of_world(run, 1, max_iter=per_epoch * (run.max_iter // several.iter_per_epoch + 1))[0])
     taken = 0
     for step in range(1, run.max_iter + 1):
@@ -86,7 +86,7 @@ def test_steps_of_several_batches_take_the_same_batches_up_to_the_end_of_each_ep
             assert len(rest) == len(list(rest))
             assert list(rest) == list(several)[taken:]
         expected = tuple(-(-len(batch) // world_size) for batch in batches[taken : taken + number])
-        assert TrainBatches(**{**vars(several), "world_size": world_size}).sizes(step) == expected
+        assert replace(several, world_size=world_size).sizes(step) == expected
         taken += number
     assert list(several) == batches[:taken]
 
@@ -100,7 +100,7 @@ def test_a_hundred_steps_from_step_one_are_a_hundred() -> None:
 def test_every_epoch_has_an_order_of_its_own_and_a_seed_another_one() -> None:
     run = TrainBatches(16, 16, 3, 1, seed=5, rank=0, world_size=1, drop_last=True)
     orders = [[index for _, index in step] for step in run]
-    orders += [[index for _, index in step] for step in TrainBatches(**{**vars(run), "seed": 6})]
+    orders += [[index for _, index in step] for step in replace(run, seed=6)]
     assert len({tuple(order) for order in orders}) == 6
     assert [step[0][0] for step in run] == [0, 1, 2]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 
@@ -129,6 +130,11 @@ def test_training_goes_on_where_configuration_and_log_cannot_be_kept(
     assert "WARNING: no copy of the configuration is kept: [Errno 21] Is a directory" in output
     assert "WARNING: the log is not kept in a file: [Errno 17] File exists" in output
     assert training.files == ["model_iter3.pth"]
+
+
+def test_where_nothing_is_saved_no_message_is_kept_for_a_log_file(tmp_path: Path) -> None:
+    short_toy(tmp_path, 1, save=False).build()
+    assert [type(handler) for handler in logging.getLogger("pet").handlers] == [logging.StreamHandler]
 
 
 def test_a_copy_of_the_configuration_that_fails_leaves_the_former_one(

@@ -5,29 +5,30 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
-from harness.counting import StepCounter, StepMarks, bare_loop, fetch_in_advance
+from harness.counting import CallCounter, StepCounter, StepMarks, bare_loop, fetch_in_advance
 from harness.ranks import run_ranks
 from harness.toy import Toy, toy_config
 
 from pet.engine.distributed import get_rank
 
+Counter = TypeVar("Counter", StepCounter, CallCounter)
 STEPS, PERIOD = 40, 20
 # The first step makes the momentum, and every PERIOD-th reads the window.
 QUIET = [step for step in range(2, STEPS + 1) if step % PERIOD != 0]
 
 
 def toy(folder: Path, *hooks: Any) -> Toy:
-    return Toy(folder, toy_config("MISC.DISPLAY_ITER", PERIOD, "SOLVER.SCHEDULER.TOTAL_ITERS", STEPS), hooks=hooks)
+    schedule = ("SOLVER.SCHEDULER.TOTAL_ITERS", STEPS, "SOLVER.SCHEDULER.STEPS", (PERIOD,))  # a jump is logged
+    return Toy(folder, toy_config("MISC.DISPLAY_ITER", PERIOD, *schedule), hooks=hooks)
 
 
-def counted(folder: Path, *hooks: Any) -> StepCounter:
+def counted(folder: Path, counter: Counter, *hooks: Any) -> Counter:
     """The counts of a run of the loop with all the hooks that a training script has."""
-    counter = StepCounter()
     loop = toy(folder, StepMarks(counter.mark), *hooks).build()
     fetch_in_advance(loop)
     with counter.watching():
@@ -35,9 +36,8 @@ def counted(folder: Path, *hooks: Any) -> StepCounter:
     return counter
 
 
-def counted_bare(folder: Path) -> StepCounter:
+def counted_bare(folder: Path, counter: Counter) -> Counter:
     """The same model, optimizer and batches without a loop around them."""
-    counter = StepCounter()
     loop = toy(folder).build()
     batches = fetch_in_advance(loop)
     with counter.watching():
@@ -61,7 +61,7 @@ class Counts:
 
 
 def counts(folder: Path) -> Counts:
-    bare, real = counted_bare(folder / "bare"), counted(folder / "real")
+    bare, real = counted_bare(folder / "bare", StepCounter()), counted(folder / "real", StepCounter())
     return Counts(quiet(bare.operations), quiet(real.operations), quiet(real.reads), real.reads[PERIOD - 1])
 
 
@@ -95,6 +95,12 @@ def test_row_16_a_window_is_read_at_its_end_all_at_once(of_ranks: list[Counts]) 
         assert rank.reads_of_a_window == ["tolist"]
 
 
+def test_a_step_that_does_not_log_makes_few_calls_and_no_more_once_there_is_a_history(tmp_path: Path) -> None:
+    (bare,) = set(quiet(counted_bare(tmp_path / "bare", CallCounter()).calls))
+    (real,) = set(quiet(counted(tmp_path / "real", CallCounter()).calls))  # the same before the first window and later
+    assert real - bare <= 65
+
+
 class Reader:
     """A hook of a user that looks at a tensor in each step."""
 
@@ -124,4 +130,4 @@ class Reader:
 def test_a_hook_that_reads_a_tensor_is_found_out(
     tmp_path: Path, read: Callable[[torch.Tensor], Any], name: str
 ) -> None:
-    assert quiet(counted(tmp_path, Reader(read)).reads) == [[name]] * len(QUIET)
+    assert quiet(counted(tmp_path, StepCounter(), Reader(read)).reads) == [[name]] * len(QUIET)

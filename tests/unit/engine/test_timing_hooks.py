@@ -49,18 +49,14 @@ def timed(timer: IterationTimer, clock: Clock, steps: range, storage: EventStora
     """Let steps of one second go by, the first of ten, with a slow hook beside the timer."""
     hooks = HookSet([Slow(clock), timer])
     hooks.attach(SimpleNamespace(device=torch.device("cpu")))  # type: ignore[arg-type]
-    for call in hooks.before_train:
-        call()
+    hooks.before_train()
     for step in steps:
-        for call in hooks.before_step:
-            call(storage=storage)
+        hooks.before_step(storage=storage)
         clock.now += 10.0 if step == steps[0] else 1.0
-        for call in hooks.after_step:
-            call(storage=storage)
+        hooks.after_step(storage=storage)
         storage.step()
     flush_metrics(storage)
-    for call in hooks.after_train:
-        call(storage=storage)
+    hooks.after_train(storage=storage)
 
 
 def test_the_time_of_a_step_is_without_what_hooks_do_after_it(clock: Clock) -> None:

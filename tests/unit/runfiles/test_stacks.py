@@ -47,7 +47,7 @@ def written(path: Path, function: str, asks: int = 1) -> str:
         deadline = time.monotonic() + TIMEOUT
         for _ in range(asks):
             text = ""
-            while function not in text:  # it may be on its way there
+            while not text.rstrip().endswith(f", in {function}"):  # it may be on its way there
                 assert process.poll() is None
                 assert time.monotonic() < deadline, f"no stacks but {text!r}"
                 stacks = Stacks(path)

@@ -6,7 +6,7 @@ Nothing here grows with the iteration: a history keeps a ring of its newest valu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from typing import Any, NamedTuple
@@ -43,6 +43,13 @@ class History:
         self._total += value
         self._count += 1
 
+    def extend(self, values: Sequence[float]) -> None:
+        """Append several, oldest first."""
+        self._ring.extend(values)
+        for value in values:
+            self._total += value
+        self._count += len(values)
+
     @property
     def latest(self) -> float:
         """The newest value."""
@@ -77,7 +84,7 @@ class History:
 
 
 class StepMetrics(NamedTuple):
-    """One step's numbers: `values` has shape [len(device_names)] on the device, `host` is known already.
+    """Numbers of one step: `values` has shape [len(device_names)] on the device, `host` is known already.
 
     With a `share` below 1 they are those of one of the step's batches, which has that share of its samples.
     """
@@ -85,7 +92,7 @@ class StepMetrics(NamedTuple):
     iteration: int
     device_names: tuple[str, ...]
     values: torch.Tensor | None
-    host: Mapping[str, float]
+    host: dict[str, float]
     share: float
 
 
@@ -110,13 +117,11 @@ class EventStorage:
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True) -> None:
         """Add a number under `name`. Raises ValueError when the hint of that name changes."""
-        name = self._prefix + name
-        if self._hints.setdefault(name, smoothing_hint) != smoothing_hint:
-            raise ValueError(f"scalar {name!r} was put with smoothing_hint={self._hints[name]} before")
-        history = self._histories.get(name)
-        if history is None:
-            history = self._histories[name] = History()
-        history.put(float(value))
+        self._history(name, smoothing_hint).put(float(value))
+
+    def put_window(self, name: str, values: Sequence[float]) -> None:
+        """Add the numbers of several steps, oldest first, to be smoothed. Raises ValueError as `put_scalar` does."""
+        self._history(name, smoothing_hint=True).extend(values)
 
     def put_scalars(self, *, smoothing_hint: bool = True, **scalars: float) -> None:
         """Add several numbers with one hint."""
@@ -174,6 +179,16 @@ class EventStorage:
             yield
         finally:
             self._prefix = outer
+
+    def _history(self, name: str, smoothing_hint: bool) -> History:
+        name = self._prefix + name
+        history = self._histories.get(name)
+        if history is None:
+            history = self._histories[name] = History()
+            self._hints[name] = smoothing_hint
+        elif self._hints[name] != smoothing_hint:
+            raise ValueError(f"scalar {name!r} was put with smoothing_hint={self._hints[name]} before")
+        return history
 
     def __enter__(self) -> EventStorage:
         _stack.append(self)

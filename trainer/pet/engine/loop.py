@@ -20,8 +20,9 @@ from pet.engine.ddp import broadcast_buffers, explain_unused, require_same_state
 from pet.engine.distributed import get_world_size, is_main_process, is_peer_error, synchronize
 from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
-from pet.engine.hooks.base import HookSet, attach, run_all
-from pet.engine.hooks.methods import Call
+from pet.engine.hooks.base import HookSet
+from pet.engine.hooks.point import Point, attach
+from pet.engine.hooks.timing import closes_window
 from pet.engine.loader import TrainLoader
 from pet.engine.memory import explain_out_of_memory
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
@@ -83,7 +84,8 @@ class TrainLoop:
         self.stop = StopAgreement()
         self._update = Update(cfg, model, optimizer, self.device)
         self.autocast = self._update.precision.autocast
-        self._batch_shape: tuple[int, ...] = ()
+        self._world_size = get_world_size()
+        self._batch_shape: Sequence[int] = ()
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
                                      loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
@@ -93,7 +95,7 @@ class TrainLoop:
         with self._storage as storage:
             try:
                 self._restore()
-                run_all(self.hooks.before_train)
+                self.hooks.before_train.all()
                 self._steps(storage)
             except BaseException as raised:
                 error = self._explained(raised)
@@ -104,7 +106,7 @@ class TrainLoop:
                 if error is raised:
                     raise
                 raise error from raised
-            run_all(self.hooks.after_train, storage=storage)
+            self.hooks.after_train.all(storage=storage)
 
     def save(self, *, background: bool = False) -> CheckpointInfo | None:
         """Save the state after the last finished step, as `CheckPointer.save` does; collective.
@@ -120,8 +122,7 @@ class TrainLoop:
             "scaler": self._update.precision.state_dict(),
             "storage": self._storage.state_dict(),
         }
-        for call in self.hooks.on_checkpoint:
-            call(state=state)
+        self.hooks.on_checkpoint(state=state)
         epoch, into_epoch = divmod(self.iteration, self.loader.iter_per_epoch)
         whole_epoch = self.loader.max_epoch is not None and into_epoch == 0
         return self.checkpointer.save(
@@ -170,16 +171,16 @@ class TrainLoop:
             if epochs:
                 epochs["epoch"] = self.iteration // self.loader.iter_per_epoch + 1
             self._step(batches, storage)
-            for call in self.hooks.after_step:
-                call(storage=storage, **epochs)
+            self.hooks.after_step(storage=storage, **epochs)
+            if closes_window(storage, self.max_iter):
+                self._set_pace(storage)
             storage.step()
-            self._maybe_stop(storage)
+            self._maybe_stop()
         self.stop.settle()
 
     def _step(self, batches: Iterator[Any], storage: EventStorage) -> None:
         begun, data_time = time.perf_counter(), 0.0
-        for call in self.hooks.before_step:
-            call(storage=storage)
+        self.hooks.before_step(storage=storage)
         sizes = self.loader.sizes(storage.iter)
         samples = sum(sizes)
         for place, size in enumerate(sizes, start=1):
@@ -190,14 +191,13 @@ class TrainLoop:
             share = size / samples
             outputs, loss = self._update.backward(inputs, targets, share, last=place == len(sizes))
             write_metrics(self._numbers(outputs, loss), storage, share)
-        for call in self.hooks.after_backward:
-            call(storage=storage)
+        self.hooks.after_backward(storage=storage)
         told = self._update.apply()
         if not self._metrics_on:
             told.pop("grad_norm", None)  # what float16 left out is not only told: the guard has to know it
 
         self.iteration = self.session.iteration = storage.iter
-        storage.samples += samples * get_world_size()
+        storage.samples += samples * self._world_size
         write_metrics({"data_time": data_time, **told}, storage)
         self.session.heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
 
@@ -209,7 +209,7 @@ class TrainLoop:
         inputs, targets, _ = next(batches)
         waited = time.perf_counter() - fetching
         heartbeat.enter(Section.STEP)
-        self._batch_shape = tuple(getattr(inputs, "shape", ()))
+        self._batch_shape = getattr(inputs, "shape", ())
         return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True), waited
 
     def _numbers(self, outputs: dict[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -218,12 +218,15 @@ class TrainLoop:
             return {UNLOGGED_LOSS: loss}
         return {**outputs["losses"], **outputs["metrics"], "total_loss": loss}
 
-    def _maybe_stop(self, storage: EventStorage) -> None:
+    def _set_pace(self, storage: EventStorage) -> None:
+        """How often ranks agree whether to stop, by numbers that all of them have just read alike."""
         if "time" in storage.histories():
             self.stop.pace(sum(storage.history(name).median(WINDOW) for name in ("time", "hook_time")))
+
+    def _maybe_stop(self) -> None:
         if self.iteration >= self.max_iter or not self.stop.reached(self.iteration):
             return
-        run_all(self.hooks.on_stop, reason=f"stop requested at iteration {self.iteration}")
+        self.hooks.on_stop.all(reason=f"stop requested at iteration {self.iteration}")
         # No rank may leave before rank 0 has committed: the first to end has its siblings ended too.
         synchronize()
         saved = self.session.metrics.checkpoint
@@ -235,10 +238,10 @@ class TrainLoop:
         raise StopRequested(reason)
 
     @staticmethod
-    def _tell(calls: Sequence[Call], error: BaseException, **keywords: Any) -> None:
+    def _tell(point: Point, error: BaseException, **keywords: Any) -> None:
         """Call hooks on the way out: the error that ends training is the one to be raised, whatever they do."""
         try:
-            run_all(calls, **keywords)
+            point.all(**keywords)
         except Exception as further:
             attach(error, further)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import chain, groupby
-from operator import attrgetter
+from itertools import chain
 
 import torch
 import torch.distributed as dist
@@ -28,8 +27,6 @@ UNLOGGED_LOSS = "total_loss (not logged)"
 OVERFLOWS = "amp_overflows"
 MOST_OVERFLOWS = 50
 
-_Number = tuple[str, float, float]  # name, value, share of the step's samples
-
 
 def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage, share: float = 1.0) -> None:
     """Remember this step's numbers without reading the device.
@@ -45,11 +42,12 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
             on_device[name] = value
         else:
             on_host[name] = float(value)
-    values = None
-    if on_device:
-        with torch.no_grad():
-            # One operation for all terms; detaching each of them would cost one per term.
-            values = torch.stack(list(on_device.values()))
+    last = storage.pending[-1] if storage.pending else None
+    if not on_device and last is not None and last.iteration == storage.iter and last.share == share == 1.0:
+        last.host.update(on_host)
+        return
+    # One operation for all terms, and one that lets go of their graph: detaching each would cost one per term.
+    values = torch.stack(list(on_device.values())).detach() if on_device else None
     storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host, share))
 
 
@@ -62,42 +60,50 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     window, storage.pending = storage.pending, []
     if not window:
         return
-    on_device, on_host = _read(window)
-    broken: list[NonFiniteLoss] = []
-    for iteration, parts in groupby(window, key=attrgetter("iteration")):
-        numbers: list[_Number] = []
-        for part in parts:
-            # Each zip takes what is the part's, since the names are the first to end.
-            named = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
-            numbers += [(name, value, part.share) for name, value in named]
-        _put(numbers, storage)
-        bad = [NonFiniteLoss(iteration, name, value) for name, value, _ in numbers
-               if "loss" in name and not math.isfinite(value)]  # fmt: skip
-        storage.nonfinite += len(bad)
-        overflows = int(next((value for name, value, _ in numbers if name == OVERFLOWS), 0))
-        storage.overflows += overflows > 0
-        if overflows >= MOST_OVERFLOWS:
-            raise GradientOverflow(iteration - overflows + 1, overflows)
-        broken += [] if overflows else bad
+    steps = _read(window)
+    columns: dict[str, list[float]] = {}
+    for numbers in steps.values():
+        for name, value in numbers.items():
+            columns.setdefault(name, []).append(value)
+    columns.pop(UNLOGGED_LOSS, None)
+    for name, values in columns.items():
+        storage.put_window(name, values)
+    broken = [loss for iteration, numbers in steps.items() for loss in _broken(iteration, numbers, storage)]
     if broken and guard:
         raise broken[0]
 
 
-def _put(numbers: list[_Number], storage: EventStorage) -> None:
-    """Put one step's numbers, those of its batches as their mean over its samples."""
-    means: dict[str, float] = {}
-    for name, value, share in numbers:
-        if name == UNLOGGED_LOSS:
-            continue
-        if share < 1.0:
-            means[name] = means.get(name, 0.0) + share * value
+def _broken(iteration: int, numbers: dict[str, float], storage: EventStorage) -> list[NonFiniteLoss]:
+    """The losses of a step that are not finite and ought to be; counts all that are not, and steps left out."""
+    overflows = int(numbers.get(OVERFLOWS, 0))
+    storage.overflows += overflows > 0
+    if overflows >= MOST_OVERFLOWS:
+        raise GradientOverflow(iteration - overflows + 1, overflows)
+    if math.isfinite(sum(numbers.values())):  # of nearly all steps, and much faster than to look at each number
+        return []
+    broken = [NonFiniteLoss(iteration, name, value) for name, value in numbers.items()
+              if "loss" in name and not math.isfinite(value)]  # fmt: skip
+    storage.nonfinite += len(broken)
+    return [] if overflows else broken
+
+
+def _read(window: list[StepMetrics]) -> dict[int, dict[str, float]]:
+    """By step its numbers, reduced over the ranks; what its batches gave as their mean over its samples."""
+    on_device, on_host = _reduced(window)
+    steps: dict[int, dict[str, float]] = {}
+    for part in window:
+        # Each zip takes what is the part's, since the names are the first to end.
+        named = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
+        numbers = steps.setdefault(part.iteration, {})
+        if part.share == 1.0:
+            numbers.update(named)
         else:
-            storage.put_scalar(name, value)
-    for name, mean in means.items():
-        storage.put_scalar(name, mean)
+            for name, value in named:
+                numbers[name] = numbers.get(name, 0.0) + part.share * value
+    return steps
 
 
-def _read(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float]]:
+def _reduced(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float]]:
     """The numbers of all steps in their order, reduced over the ranks: those of the device, and those of the host."""
     tensors = [step.values for step in window if step.values is not None]
     device = torch.cat(tensors) if tensors else torch.empty(0, device=_collective_device())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -39,7 +40,7 @@ class TrainBatches:
     accumulate: int = 1
     left_out: tuple[int, ...] = ()  # ascending
 
-    @property
+    @cached_property
     def iter_per_epoch(self) -> int:
         """Steps in one epoch."""
         return epoch_length(self.size, self.batch_size, self.drop_last, self.accumulate)
@@ -60,10 +61,10 @@ class TrainBatches:
 
     def sizes(self, step: int) -> tuple[int, ...]:
         """How many samples this rank takes in each batch of a step, as many as every other rank."""
-        lengths = (
-            min(self.batch_size, self.size - batch * self.batch_size) for batch in self._batches_at(self.place(step))
-        )
-        return tuple(math.ceil(length / self.world_size) for length in lengths)
+        batches = self._batches_at(self.place(step))
+        sizes = (self.batch_size // self.world_size,) * len(batches)
+        short = self.size - batches[-1] * self.batch_size  # what the last of them has, where it ends the epoch
+        return sizes if short >= self.batch_size else (*sizes[:-1], math.ceil(short / self.world_size))
 
     def place(self, step: int) -> int:
         """Where the samples of a step are: the step itself, later by what is left out before."""
@@ -81,7 +82,7 @@ class TrainBatches:
         epochs, steps = divmod(place, self.iter_per_epoch)
         return epochs * self._batches_per_epoch + steps * self.accumulate
 
-    @property
+    @cached_property
     def _batches_per_epoch(self) -> int:
         return epoch_length(self.size, self.batch_size, self.drop_last)
 

@@ -104,9 +104,11 @@ class Session:
         self.metrics.cfg = cfg_file
         self.metrics.resumed_from = checkpointer.iteration if checkpointer.resume else None
         self.metrics.checkpoint = checkpointer.resumed
-        if self.rank == 0 and checkpointer.directory:
-            with _training_goes_on("the log is not kept in a file"):
-                open_log_file(checkpointer.directory)
+        if self.rank != 0:
+            return
+        with _training_goes_on("the log is not kept in a file"):
+            open_log_file(checkpointer.directory)
+        if checkpointer.directory:
             with _training_goes_on("no copy of the configuration is kept"):
                 name = os.path.basename(cfg_file) or "config.yaml"
                 replace_text(Path(checkpointer.directory, name), cfg.dump())

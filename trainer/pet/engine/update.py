@@ -30,6 +30,7 @@ class Update:
         self.model = model
         self.optimizer = optimizer
         self.precision = Precision(cfg.SOLVER.AMP, device)
+        self._ddp = model if isinstance(model, DistributedDataParallel) else None
         self._clip = cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS if cfg.SOLVER.OPTIMIZER.CLIP_GRADIENTS.ENABLED else None
 
     def backward(
@@ -43,7 +44,7 @@ class Update:
             with self.precision.autocast():
                 outputs = self.model(inputs, targets)
                 loss = sum_losses(outputs)
-            if last:
+            if last and self._ddp is not None:
                 begin_collective()
             torch.autograd.backward(self.precision.scale(loss if share == 1.0 else loss * share))
         if last:
@@ -57,4 +58,4 @@ class Update:
         return told if norm is None else {"grad_norm": norm, **told}
 
     def _without_exchange(self) -> Any:
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+        return nullcontext() if self._ddp is None else self._ddp.no_sync()

@@ -14,16 +14,18 @@ import time
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from pet.runfiles.place import Place, place
 
-# sequence, attempt, restart, rank, local rank, pid, iteration, section, collective, steps, then four times in seconds.
-_RECORD = struct.Struct("<Q9q4d")
+# Attempt, restart, rank, local rank, pid: packed once.
+_IDENTITY = struct.Struct("<5q")
+# Sequence, iteration, section, collective, steps, then four times in seconds: packed at every store.
+_STATE = struct.Struct("<Q4q4d")
 _CRC = struct.Struct("<I")
-_SLOT = _RECORD.size + _CRC.size
-_SECTION = 6  # its place after the sequence number
+_RECORD = _IDENTITY.size + _STATE.size
+_SLOT = _RECORD + _CRC.size
 _ATTEMPTS = 3  # a reader may meet both slots half written, if the rank stores twice while it reads
 
 
@@ -68,7 +70,8 @@ class HeartbeatWriter:
     def __init__(self, path: str | Path, *, attempt: int, restart: int, rank: int, local_rank: int) -> None:
         """Make the file, in section INIT. Raises OSError, also when the file system is full: later stores cannot."""
         self.longest_silence = 0.0  # seconds between two stores
-        self._identity = (attempt, restart, rank, local_rank, os.getpid())
+        self._process = (rank, local_rank, os.getpid())
+        self._introduce(attempt, restart)
         self._sequence = 0
         self._iteration = 0
         self.section = Section.INIT
@@ -87,7 +90,7 @@ class HeartbeatWriter:
 
     def identify(self, *, attempt: int, restart: int, iteration: int) -> None:
         """What rank 0 found in the checkpoint folder: which start this is, and the iteration that it goes on from."""
-        self._identity = (attempt, restart, *self._identity[2:])
+        self._introduce(attempt, restart)
         self._iteration = iteration
         self._store(time.monotonic())
 
@@ -119,14 +122,17 @@ class HeartbeatWriter:
         """Let go of the file; it stays readable."""
         self._memory.close()
 
+    def _introduce(self, attempt: int, restart: int) -> None:
+        self._identity = _IDENTITY.pack(attempt, restart, *self._process)
+        self._identity_crc = zlib.crc32(self._identity)
+
     def _store(self, now: float) -> None:
         self._sequence += 1
         if now - self._stored > self.longest_silence:
             self.longest_silence = now - self._stored
         self._stored = now
-        record = _RECORD.pack(
+        state = _STATE.pack(
             self._sequence,
-            *self._identity,
             self._iteration,
             self.section,
             self._collective,
@@ -137,7 +143,7 @@ class HeartbeatWriter:
             self._data_seconds,
         )
         start = (self._sequence % 2) * _SLOT
-        self._memory[start : start + _SLOT] = record + _CRC.pack(zlib.crc32(record))
+        self._memory[start : start + _SLOT] = self._identity + state + _CRC.pack(zlib.crc32(state, self._identity_crc))
 
 
 def read_heartbeat(path: str | Path) -> Heartbeat | None:
@@ -147,14 +153,18 @@ def read_heartbeat(path: str | Path) -> Heartbeat | None:
             data = Path(path).read_bytes()
         except FileNotFoundError:
             return None
-        records = [record for record in map(_verified, (data[:_SLOT], data[_SLOT:])) if record is not None]
-        if records:
-            _, *values = max(records)
-            values[_SECTION] = Section(values[_SECTION])
-            return Heartbeat(*values)
+        slots = [slot for slot in (data[:_SLOT], data[_SLOT:]) if _verifies(slot)]
+        if slots:
+            return max(map(_unpacked, slots), key=itemgetter(0))[1]
     return None
 
 
-def _verified(slot: bytes) -> tuple[Any, ...] | None:
-    record, crc = slot[: _RECORD.size], slot[_RECORD.size :]
-    return _RECORD.unpack(record) if crc == _CRC.pack(zlib.crc32(record)) else None
+def _verifies(slot: bytes) -> bool:
+    return slot[_RECORD:] == _CRC.pack(zlib.crc32(slot[:_RECORD]))
+
+
+def _unpacked(slot: bytes) -> tuple[int, Heartbeat]:
+    """The sequence number and what was stored."""
+    sequence, iteration, section, *rest = _STATE.unpack_from(slot, _IDENTITY.size)
+    values = (*_IDENTITY.unpack_from(slot), iteration, Section(section), *rest)
+    return sequence, Heartbeat(*values)

@@ -21,8 +21,9 @@ from torch import nn
 
 from pet.config.errors import ConfigError, Problem
 from pet.engine.distributed import is_peer_error
-from pet.engine.errors import NonFinite, PeerLost, StopRequested, StorageFull, says_all
-from pet.engine.hooks.methods import Call, accepting, warn_of_near_misses
+from pet.engine.errors import NonFinite, PeerLost, StopRequested, StorageFull
+from pet.engine.hooks.methods import accepting, warn_of_near_misses
+from pet.engine.hooks.point import Point
 
 if TYPE_CHECKING:
     from pet.engine.loop import TrainLoop
@@ -150,7 +151,7 @@ class NamedHook:
 
 
 class HookSet:
-    """The hooks of a run, bound once: for each point a tuple of the methods that really do something."""
+    """The hooks of a run in their order, and the points at which the loop calls them."""
 
     def __init__(self, hooks: Sequence[Any], errors: dict[str, int] | None = None) -> None:
         """Order by priority, stable for equals. Raises ConfigError where two hooks have one name.
@@ -204,58 +205,23 @@ class HookSet:
         for name in states.keys() - stateful.keys():
             logger.warning("the checkpoint holds the state of hook %s, which is not in this run", name)
 
-    def _bind(self, point: str) -> tuple[Call, ...]:
-        calls = []
+    def _bind(self, point: str) -> Point:
+        calls, names = [], []
         for entry in self.hooks:
             method = getattr(entry.hook, point, None)
             if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
-                calls.append(self._naming(entry.name, point, accepting(method)))
-        return tuple(calls)
-
-    def _naming(self, name: str, point: str, method: Call) -> Call:
-        """The method; an error that leaves it says whose it is, and is counted."""
-
-        def call(**keywords: Any) -> None:
-            try:
-                method(**keywords)
-            except Exception as error:
-                self._blame(name, point, error)
-                raise
-
-        return call
+                calls.append(accepting(method))
+                names.append(entry.name)
+        return Point(calls, lambda place, error: self._blame(names[place], point, error))
 
     def _blame(self, name: str, point: str, error: Exception) -> None:
-        """Only the innermost hook is to blame: one that saves or evaluates calls others."""
+        """An error says whose it is, and is counted. Only the innermost hook is to blame: one that saves or evaluates
+        calls others."""
         if error is self._blamed or isinstance(error, _NOBODYS_MISTAKE) or is_peer_error(error):
             return
         self._blamed = error
         self.errors[name] = self.errors.get(name, 0) + 1
         error.add_note(f"raised by hook {name} in {point}")
-
-
-def run_all(calls: Sequence[Call], **keywords: Any) -> None:
-    """Call every one even if some fail; then raise the first error, with the others attached."""
-    first: Exception | None = None
-    for call in calls:
-        try:
-            call(**keywords)
-        except Exception as error:
-            if first is None:
-                first = error
-            else:
-                attach(first, error)
-    if first is not None:
-        raise first
-
-
-def attach(first: BaseException, further: Exception) -> None:
-    """Log an error that must not hide the first one, and keep it there: in the ExceptionGroup `first.further`, and as a
-    note, since a report keeps the end of a traceback."""
-    logger.error("a further hook failed: %r", further, exc_info=None if says_all(further) else further)
-    before = getattr(first, "further", None)
-    group = ExceptionGroup("hooks that failed after it", [*(before.exceptions if before else ()), further])
-    first.further = group  # type: ignore[attr-defined]
-    first.add_note(f"then a hook failed as well: {further!r}")
 
 
 def _require_unique_names(named: Sequence[NamedHook]) -> None:

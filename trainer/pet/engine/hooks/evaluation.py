@@ -92,8 +92,7 @@ class Evaluation(LoopHook):
         self._publish()
         with may_fail(self.session, iteration), self.session.within(Section.SAVE):
             self.trainer.save_best(self.newest[self.key_metric])
-        for call in self.trainer.hooks.after_eval:
-            call(metrics=self.newest)
+        self.trainer.hooks.after_eval(metrics=self.newest)
 
     def _publish(self) -> None:
         self.session.metrics.metrics = self.newest

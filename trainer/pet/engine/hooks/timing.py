@@ -35,9 +35,11 @@ class IterationTimer(TrainHook):
         self.step_seconds = 0.0
         self.begun = self.step_begun = time.perf_counter()
         self.step_ended: float | None = None
+        self.asynchronous = False
 
     def before_train(self) -> None:
         """Start the clock of the run."""
+        self.asynchronous = self.trainer.device.type == "cuda"
         self.begun = time.perf_counter()
 
     def before_step(self, storage: EventStorage) -> None:
@@ -46,7 +48,7 @@ class IterationTimer(TrainHook):
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Stop it. A device that works asynchronously is awaited where the window is read anyway."""
-        if self.trainer.device.type == "cuda" and closes_window(storage, self.max_iter):
+        if self.asynchronous and closes_window(storage, self.max_iter):
             torch.cuda.synchronize()
         hooks = 0.0 if self.step_ended is None else self.step_begun - self.step_ended
         self.step_ended = time.perf_counter()
