@@ -130,6 +130,7 @@ def pet(bench: Bench, clock: Clock, folder: Path) -> None:
 
 def plain(bench: Bench, clock: Clock, folder: Path) -> None:
     """Loss and accuracy are read in each step, as the reference's logger does."""
+    torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if bench.is_mixed else torch.contiguous_format
     model = torchvision.models.resnet50(num_classes=CLASSES).to(bench.device, memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=1e-4)
