@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.jobs import cpu_manifest
 from testbed.control_plane import ControlPlane
+from testbed.namespace import Namespace
+from testbed.waiting import wait_for
 
 from pet.config.check import stock_cfg
 from pet_operator.domain.constants import JOB
@@ -29,6 +31,12 @@ def submit(
     spec = {"cfg": CFG, "config": stock_cfg(CFG), "nodes": nodes, "checkpoint": {}, "overrides": batch, **fields}
     names = [name] if number == 1 else [f"{name}-{index}" for index in range(number)]
     return [plane.request("POST", path, cpu_manifest(each, **spec)) for each in names]
+
+
+def pods_made(namespace: Namespace, number: int) -> None:
+    """Wait until a namespace has so many pods, at a price that nobody else feels: each look is a connection of its
+    own."""
+    wait_for(f"{number} pods", lambda: namespace.count("pods") == number, 1200.0, every=0.5)
 
 
 def written(plane: ControlPlane, user: str, namespace: str, work: Callable[[], None]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from operator_load import NODES, POLL_SECONDS, cpu_seconds, resident, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, pods_made, resident, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
@@ -114,7 +114,7 @@ def measure(plane: ControlPlane, number: int) -> None:
     (port,) = free_ports(1)
     with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS) as process:
         submit(plane, namespace.name, number, nodes=NODES, metrics={"port": port})
-        wait_for("all pods", lambda: len(namespace.all("pods")) == number * NODES, 1200.0)
+        pods_made(namespace, number * NODES)
         launchers = run_pods(plane, namespace)
         answering = multiprocessing.get_context("fork").Process(target=answer, args=(port, launchers))
         answering.start()

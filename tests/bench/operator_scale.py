@@ -20,13 +20,14 @@ from typing import Any
 from harness.cluster import what
 from harness.observing import running
 from harness.timeless import NOON
-from operator_load import NODES, POLL_SECONDS, cpu_seconds, resident, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, pods_made, resident, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
 from testbed.waiting import wait_for
 
 from pet_operator.domain.codec import write_time
+from pet_operator.domain.constants import LABEL_ATTEMPT, LABEL_JOB
 from pet_operator.domain.decide import decide
 
 QUIET_SECONDS = 15.0
@@ -47,7 +48,7 @@ def idle_and_restart(plane: ControlPlane, number: int) -> None:
     with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS) as process:
         base = resident(process.server.pid)
         submit(plane, namespace.name, number, nodes=NODES)
-        wait_for("all pods", lambda: len(namespace.all("pods")) == number * NODES, 1200.0)
+        pods_made(namespace, number * NODES)
         settled(plane, namespace.name)
         before = cpu_seconds(process.server.pid)
         time.sleep(IDLE_SECONDS)
@@ -118,7 +119,7 @@ def _events(plane: ControlPlane, work: Any) -> list[dict[str, Any]]:
 
 
 def _pods(namespace: Namespace, name: str, attempt: int) -> list[dict[str, Any]]:
-    return [pod for pod in namespace.all("pods") if pod["metadata"]["name"].startswith(f"{name}-{attempt}-")]
+    return namespace.all("pods", f"{LABEL_JOB}={name},{LABEL_ATTEMPT}={attempt}")
 
 
 def _milliseconds(first: dict[str, Any], others: Iterable[dict[str, Any]]) -> float:

@@ -24,11 +24,10 @@ from typing import Any
 
 import aiohttp
 from harness.cluster import what
-from operator_load import NODES, POLL_SECONDS, cpu_seconds, submit, written
+from operator_load import NODES, POLL_SECONDS, cpu_seconds, pods_made, submit, written
 from testbed.control_plane import ControlPlane
 from testbed.namespace import Namespace
 from testbed.operator import USER, Operator, install
-from testbed.waiting import wait_for
 
 from pet.config.job import read_job
 from pet_operator.domain import manifests
@@ -137,7 +136,7 @@ def operator(plane: ControlPlane, number: int) -> Round:
 
         def work() -> None:
             process.start()
-            wait_for("all pods", lambda: len(namespace.all("pods")) == number * NODES, 600.0)
+            pods_made(namespace, number * NODES)
 
         try:
             events = written(plane, USER, namespace.name, work)

@@ -7,6 +7,7 @@ import urllib.error
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from testbed.control_plane import ControlPlane
 from testbed.waiting import wait_for
@@ -47,10 +48,17 @@ class Namespace:
         """Read an object, None if it is not there."""
         return self._found(f"{self._path}/{plural}/{name}")
 
-    def all(self, plural: str) -> list[Manifest]:
-        """Read all objects of a kind."""
-        items: list[Manifest] = self._plane.request("GET", f"{self._path}/{plural}")["items"]
+    def all(self, plural: str, selector: str = "") -> list[Manifest]:
+        """Read all objects of a kind, or those with these labels."""
+        query = f"?labelSelector={quote(selector)}" if selector else ""
+        items: list[Manifest] = self._plane.request("GET", f"{self._path}/{plural}{query}")["items"]
         return items
+
+    def count(self, plural: str) -> int:
+        """How many objects of a kind there are, at the price of one: to read all again and again would slow down
+        whoever is being waited for."""
+        page = self._plane.request("GET", f"{self._path}/{plural}?limit=1")
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
     def delete(self, plural: str, name: str, *, grace: int | None = None) -> None:
         """Ask for an object's deletion; `grace` in seconds, 0 removes it by force."""

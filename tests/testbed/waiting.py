@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-_POLL_SECONDS = 0.05
 
 
-def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0) -> T:
-    """The first result of `look` that counts as true. Raises TimeoutError; the time is a bound, not an expectation."""
+def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0, *, every: float = 0.05) -> T:
+    """The first result of `look` that counts as true; between two calls of it lie `every` seconds. Raises TimeoutError;
+    the time is a bound, not an expectation."""
     limit = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > limit:
             raise TimeoutError(f"{what}: not after {seconds:g} s")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(every)
     return found

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+import orjson
 
 from pet_operator.domain.constants import EVENT, JOB, Kind
 from pet_operator.kube.credentials import Credentials
@@ -197,7 +198,7 @@ class KubeGateway:
                 method, url, params=query, data=data, headers=headers, server_hostname=self._credentials.server_name
             ) as response:
                 await _raise_for(response)
-                answer: dict[str, Any] = json.loads(await response.read())
+                answer: dict[str, Any] = orjson.loads(await response.read())
         return answer
 
     async def _headers(self) -> dict[str, str]:
@@ -208,7 +209,10 @@ class KubeGateway:
 def _encoded(body: Manifest) -> bytes:
     """JSON that is YAML too, as which the API server reads applied objects: a character is itself, since YAML has no
     pairs of escapes, but for those that YAML wants escaped. Half a pair is no character."""
-    text = json.dumps(body, ensure_ascii=False)
+    try:
+        text = orjson.dumps(body).decode()
+    except orjson.JSONEncodeError:  # half a pair, a number of more than 64 bits, or 250 levels
+        text = json.dumps(body, ensure_ascii=False)
     escaped = _ESCAPED_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return escaped.encode(errors="replace")
 
@@ -234,7 +238,7 @@ def _reached() -> Iterator[None]:
 
 def _event(line: bytes) -> dict[str, Any]:
     """One line of a watch. Raises what it says went wrong, ValueError if it is no event."""
-    event: Any = json.loads(line)
+    event: Any = orjson.loads(line)
     if (
         not isinstance(event, dict)
         or not isinstance(event.get("type"), str)
@@ -251,7 +255,7 @@ async def _raise_for(response: aiohttp.ClientResponse) -> None:
         return
     text = await response.text(errors="replace")
     try:
-        answer = json.loads(text)
+        answer = orjson.loads(text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):  # a proxy's page, or a plain text

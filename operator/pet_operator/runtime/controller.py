@@ -77,20 +77,26 @@ class Controller:
                 self._cache.forget(key)
                 self._queue.forget(key)
                 return
-            await self._reconcile(key, observed)
+            begun = await self._reconcile(key, observed)
+            if begun is not None:  # in the same turn, so that many new jobs do not first wait for each other's status
+                await self._reconcile(key, begun, newest=True)
         except Exception as error:
             self._observe(self._failed(key, error), self._clock.monotonic() - began)
             return
         self._observe("success", self._clock.monotonic() - began)
         self._queue.forget(key)
 
-    async def _reconcile(self, key: Key, observed: Observed) -> None:
+    async def _reconcile(self, key: Key, observed: Observed, *, newest: bool = False) -> Observed | None:
+        """`newest`: this is what the API server has just answered. Returns the job as it is now if that is so, and if
+        it has begun an attempt, of which nothing is made yet."""
         decision = decide(observed, self._clock.now())
         if decision.requeue_after is not None:  # whatever becomes of the requests
             self._queue.add_after(key, decision.requeue_after)
         makes = any(isinstance(action, Create) for action in decision.actions)
-        if makes and not await self._is_newest(key, observed):
-            return
+        if makes and not (newest or await self._is_newest(key, observed)):
+            return None
+        if makes and takeover.granted(observed) and not await self._is_gone(key):
+            return None
         try:
             await self._executor.execute(decision.actions, key, observed.job.uid)
         except ExceptionGroup as failed:
@@ -104,7 +110,11 @@ class Controller:
         if observed.refused is not None:  # nothing is now, or is asked for any more
             self._cache.refuse(key, observed.job.uid, None)
             decision = decide(replace(observed, refused=None), self._clock.now())
-        await self._write(key, observed, decision)
+        version = await self._write(key, observed, decision)
+        if decision.status.attempt == observed.status.attempt:
+            return None
+        begun = self._cache.observe(key, synced=self._synced())
+        return begun if begun is not None and begun.resource_version == version else None
 
     async def _is_newest(self, key: Key, observed: Observed) -> bool:
         """Nothing is made for a job that is gone, of which kopf may never tell, or that is another by now. What the API
@@ -114,9 +124,7 @@ class Controller:
             self._cache.lose(key, observed.job.uid)
         if job is not None:
             self._cache.jobs.put(job)
-        if job is None or job["metadata"]["resourceVersion"] != observed.resource_version:
-            return False
-        return not takeover.granted(observed) or await self._is_gone(key)
+        return job is not None and job["metadata"]["resourceVersion"] == observed.resource_version
 
     async def _is_gone(self, key: Key) -> bool:
         """A job whose folder another takes over must not be one that we have only not heard of yet."""
@@ -127,9 +135,10 @@ class Controller:
             return False
         return True
 
-    async def _write(self, key: Key, observed: Observed, decision: Decision) -> None:
+    async def _write(self, key: Key, observed: Observed, decision: Decision) -> str:
+        """Returns the job's version after it."""
         if decision.status == observed.status:
-            return
+            return observed.resource_version
         try:
             written = await self._gateway.apply_status(
                 key, encode(decision.status), uid=observed.job.uid, resource_version=observed.resource_version
@@ -144,6 +153,8 @@ class Controller:
             about = {"job": str(key), "attempt": decision.status.attempt, "reason": event.reason}
             _LOG.info("%s: %s: %s", key, event.reason, event.message, extra=about)
             self._recorder.record(written, event, self._clock.precise_now())
+        version: str = written["metadata"]["resourceVersion"]
+        return version
 
     def _failed(self, key: Key, error: Exception) -> str:
         """Look again later, and tell whoever reads the log. Returns what kind of failure it was."""

@@ -21,7 +21,7 @@ from pet_operator.domain.policy import predecessor, volumes
 from pet_operator.domain.views import owner_of
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
 
-_AT_ONCE = 16
+_AT_ONCE = 64
 # The user or an admin has to change something; trying again soon would say the same.
 _REFUSALS = (400, 403, 404, 422)
 _MEND_TEMPLATE = "mend spec.template: delete the job and apply the mended file"

@@ -46,7 +46,10 @@ class Poller:
         self._rounds += 1
         known: set[str] = set()
         asked: list[tuple[Key, PodView, int]] = []
-        for key in self._cache.jobs.keys():  # noqa: SIM118 - a list of jobs, not a mapping
+        for key in self._cache.pods.keys():  # noqa: SIM118 - a list of jobs, not a mapping
+            if not any(pod.running for pod in self._cache.pods.of(key)):
+                continue
+            await asyncio.sleep(0)  # a thousand jobs that nobody has looked at yet take seconds
             observed = self._cache.observe(key, synced=True)
             if observed is not None and not observed.status.finished:
                 port, running = observed.job.spec.metrics.port, [pod for pod in observed.current if pod.running]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -22,3 +23,11 @@ def test_every_text_arrives_by_json_and_by_yaml(text: str) -> None:
 
 def test_half_a_character_does_not_keep_the_rest_from_being_written() -> None:
     assert json.loads(_encoded({"message": "a\ud83db"})) == {"message": "a?b"}
+
+
+def test_what_the_fast_encoder_refuses_is_written_all_the_same() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    for value in (2**70, deep):
+        assert json.loads(_encoded({"value": value})) == {"value": value}

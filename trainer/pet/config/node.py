@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from yacs.config import CfgNode
@@ -48,9 +50,22 @@ class Config(CfgNode):  # type: ignore[misc]
 
 def get_base_cfg(script: str = "vision") -> Config:
     """The defaults of a script (`vision`, `cls`, …), free to be changed. Raises ConfigError for an unknown script."""
-    cfg = Config(schema(script).defaults())
+    cfg = _copy(_defaults(script))
     cfg.__dict__["script"] = script
     return cfg
+
+
+@cache
+def _defaults(script: str) -> Config:
+    return Config(schema(script).defaults())
+
+
+def _copy(node: Config) -> Config:
+    """As deep as a section goes. yacs would copy each section once for each section around it."""
+    made = Config()
+    for name, value in node.items():
+        dict.__setitem__(made, name, _copy(value) if isinstance(value, Config) else deepcopy(value))
+    return made
 
 
 def read_file(path: str) -> str:
