@@ -19,6 +19,9 @@ from pet_operator.adapters.leader import LeadershipLost
 from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+# The API server takes objects of 10,000 levels, from anybody who may write a job. None of them may be too deep to be
+# read here: kopf and we would try it again and again, and read no other. A copy takes two calls a level.
+_LEVELS = 50_000
 _NAMESPACE_HELP = "look after this one, may be given again; default: all"
 _NODES_HELP = "watch nodes, which takes a ClusterRole, to find lost ones at once (%(default)s)"
 _POLL_HELP = "between two questions to each launcher (%(default)s)"
@@ -27,6 +30,7 @@ _POLL_HELP = "between two questions to each launcher (%(default)s)"
 def main() -> None:
     """Run the operator until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a part of it failed, 2 usage."""
     settings = read_settings(sys.argv[1:])
+    sys.setrecursionlimit(_LEVELS)
     logs.set_up(settings.log_format)
     try:
         asyncio.run(application.run(settings))

@@ -198,7 +198,7 @@ class KubeGateway:
                 method, url, params=query, data=data, headers=headers, server_hostname=self._credentials.server_name
             ) as response:
                 await _raise_for(response)
-                answer: dict[str, Any] = orjson.loads(await response.read())
+                answer: dict[str, Any] = _decoded(await response.read())
         return answer
 
     async def _headers(self) -> dict[str, str]:
@@ -215,6 +215,14 @@ def _encoded(body: Manifest) -> bytes:
         text = json.dumps(body, ensure_ascii=False)
     escaped = _ESCAPED_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return escaped.encode(errors="replace")
+
+
+def _decoded(data: bytes | str) -> Any:
+    """Raises ValueError for what is no JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:  # or more than a thousand levels, as any user's object may have
+        return json.loads(data)
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:
@@ -238,7 +246,7 @@ def _reached() -> Iterator[None]:
 
 def _event(line: bytes) -> dict[str, Any]:
     """One line of a watch. Raises what it says went wrong, ValueError if it is no event."""
-    event: Any = orjson.loads(line)
+    event: Any = _decoded(line)
     if (
         not isinstance(event, dict)
         or not isinstance(event.get("type"), str)
@@ -255,7 +263,7 @@ async def _raise_for(response: aiohttp.ClientResponse) -> None:
         return
     text = await response.text(errors="replace")
     try:
-        answer = orjson.loads(text)
+        answer = _decoded(text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):  # a proxy's page, or a plain text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,18 @@ def test_an_invalid_job_says_which_field_and_is_judged_again_when_mended(
     assert played.condition("job", "Accepted")["status"] == "True"
     stage.end(played, "job")
     assert played.reaches("job", "Succeeded")["attempt"] == 1
+
+
+@pytest.mark.parametrize(("field", "words"), [("template", "mend spec.template"), ("overrides", "spec.overrides")])
+def test_no_job_is_nested_too_deeply_for_the_operator_that_has_to_read_it(field: str, words: str, played: Jobs) -> None:
+    """The API server takes up to 10,000 levels; whoever cannot read them reads no other job either."""
+    path = f"/apis/pet.dev/v1/namespaces/{played.namespace.name}/pettrainingjobs"
+    deep = json.dumps(job("deep", **{field: {"spec": "DEEP"}})).replace('"DEEP"', '{"a":' * 3000 + "1" + "}" * 3000)
+    played.kubectl("create", "--raw", path, "-f", "-", content=deep)
+    message = ("get", "ptj", "deep", "-o", "jsonpath={.status.message}")
+    wait_for("what is said of it", lambda: words in played.kubectl(*message))
+    played.apply(job("other"))
+    played.reaches("other", "Running")
 
 
 SERVICE_SPEC = {"ports": [{"port": 1}]}
