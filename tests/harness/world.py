@@ -62,6 +62,9 @@ class World:
         self._addresses = 0
         self._rival = "uid-of-nobody"
         submit(self.api, **spec)
+        for spare in range(20):  # never so many are cut off that it is no fault of theirs
+            self._node(f"spare-{spare}", cut=False)
+        self._cut.clear()
         self.api.told = self._happened
         self._found()
 

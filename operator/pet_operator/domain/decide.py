@@ -14,7 +14,18 @@ from pet_operator.domain.conditions import conditions
 from pet_operator.domain.decision import Action, Decision, Observed
 from pet_operator.domain.ends import SUSPEND, describe, reason_of
 from pet_operator.domain.numbers import ended, staled
-from pet_operator.domain.policy import avoid, backoff, budget, clean, predecessor, requests, restart, takeover, volumes
+from pet_operator.domain.policy import (
+    avoid,
+    backoff,
+    budget,
+    clean,
+    lost,
+    predecessor,
+    requests,
+    restart,
+    takeover,
+    volumes,
+)
 from pet_operator.domain.policy.accept import INVALID_CONFIG, accept, was_refused
 from pet_operator.domain.policy.accounting import accounted
 from pet_operator.domain.policy.attempts import begun, closed, last_words
@@ -178,6 +189,8 @@ def _decision(
     wait: float | None = None,
 ) -> Decision:
     """With everything in the status that follows from the rest of it, and the next deadline."""
+    if not status.finished:
+        status = replace(status, message=lost.with_doubts(observed, status.message))
     stated = conditions(status, accept(observed), health(observed, status), observed.generation, now)
     status = replace(status, observed_generation=observed.generation, conditions=stated)
     if status != observed.status:  # the account alone is no news

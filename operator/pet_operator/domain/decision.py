@@ -45,7 +45,8 @@ class Observed:
 
     `claims` are those that the job names or has made for it, by name; `rivals` the other jobs that write to its
     checkpoint folder; `holder` what is there of the job whose folder it wants to take over, empty if nothing is.
-    `unready` are nodes by name, as far as nodes are watched; `leaving` tells for how many seconds pods, by uid, have
+    `unready` are nodes by name, as far as nodes are watched; `cut_off`: most of the cluster's are, so that no time
+    counts for them; `leaving` tells for how many seconds pods, by uid, have
     been seen terminating without a gap, `ended` likewise of those whose ranks are over. `refused` is how the newest
     attempt at making this job's objects went, None if they could be made.
     """
@@ -67,6 +68,7 @@ class Observed:
     holder: str = ""
     trainers: Mapping[str, TrainerView] = field(default_factory=dict)  # pod's uid → answer; absent: unknown
     unready: Mapping[str, UnreadyNode] = field(default_factory=dict)
+    cut_off: bool = False
     leaving: Mapping[str, float] = field(default_factory=dict)
     ended: Mapping[str, float] = field(default_factory=dict)
     refused: Refusal | None = None

@@ -3,7 +3,7 @@ launchers answered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from pet_operator.domain import names
@@ -40,7 +40,7 @@ class Cache:
         self._departed = Departed()
         self.pods: Store[PodView] = Store(pod_view, _job_of, changed, self._pod_gone)
         self.services: Store[ServiceView] = Store(service_view, _job_of, changed)
-        self.nodes = Nodes(clock, self._node_changed)
+        self.nodes = Nodes(clock, self._nodes_changed)
         self.warnings = Warnings(self._warned)
         self.claims: Store[ClaimView] = Store(claim_view, key_of, self._claim_changed)
         self.answers: dict[str, Answer] = {}
@@ -69,6 +69,7 @@ class Cache:
         status = self._status(key, manifest)
         pods = [self.warnings.added_to(pod) for pod in self.pods.of(key)]
         pods += self._departed.of(key, metadata["uid"], status, pods)
+        since = self.pods.since
         job = replace(checked.job, annotations=metadata.get("annotations") or {})  # no new generation by them
         return Observed(
             job=job,
@@ -77,7 +78,7 @@ class Cache:
             status=status,
             validation=checked.validation,
             site=self.site,
-            synced=synced and self.pods.since is not None,
+            synced=synced and since is not None,
             deleting="deletionTimestamp" in metadata,
             created=read_time(metadata.get("creationTimestamp")),
             pods=tuple(pod for pod in pods if pod.job_uid == metadata["uid"]),
@@ -88,8 +89,11 @@ class Cache:
             holder=self._holder(takeover.asked(job)),
             trainers=self._trainers(pods),
             unready=self._unready(pods),
-            leaving=self._for_seconds(self._leaving, key, [pod for pod in pods if pod.terminating and not pod.over]),
-            ended=self._for_seconds(self._ended, key, [pod for pod in pods if pod.ended]),
+            cut_off=self.nodes.cut_off,
+            leaving=self._for_seconds(
+                self._leaving, key, [pod for pod in pods if pod.terminating and not pod.over], self.nodes.patient(since)
+            ),
+            ended=self._for_seconds(self._ended, key, [pod for pod in pods if pod.ended], since),
             refused=self._refusal(key, metadata["uid"]),
         )
 
@@ -131,17 +135,19 @@ class Cache:
         names = {pod.node for pod in pods}
         return {name: node for name in names if (node := self.nodes.of(name)) is not None}
 
-    def _for_seconds(self, first: dict[Key, dict[str, float]], key: Key, pods: list[PodView]) -> dict[str, float]:
-        """For how long pods have been seen like this. They stay so, which makes it enough to note it when the job is
-        looked at, right after the news."""
+    def _for_seconds(
+        self, first: dict[Key, dict[str, float]], key: Key, pods: list[PodView], since: float | None
+    ) -> dict[str, float]:
+        """For how long pods have been seen like this, without a gap since then. They stay so, which makes it enough to
+        note it when the job is looked at, right after the news."""
         before, now = first.get(key, {}), self._clock.monotonic()
         seen = first[key] = {pod.uid: before.get(pod.uid, now) for pod in pods}
-        return {uid: seen_for(since, self.pods.since, self._clock) for uid, since in seen.items()}
+        return {uid: seen_for(moment, since, self._clock) for uid, moment in seen.items()}
 
-    def _node_changed(self, name: str) -> None:
+    def _nodes_changed(self, names: Collection[str]) -> None:
         keys = self.pods.keys()
         for key in keys:
-            if any(pod.node == name for pod in self.pods.of(key)):
+            if any(pod.node in names for pod in self.pods.of(key)):
                 self._changed(key)
 
     def _warned(self, namespace: str, pod: str) -> None:

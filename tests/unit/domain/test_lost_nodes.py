@@ -151,6 +151,34 @@ def test_a_job_does_not_wait_for_a_predecessor_on_a_lost_node() -> None:
     assert decide(replace(view, unready=unready(30)), NOON).actions == (Delete(POD, "job-1-1", former.uid, force=True),)
 
 
+TOGETHER = "; most nodes of the cluster are not ready, so that none counts as lost before they are again"
+
+
+def test_why_nothing_is_done_about_nodes_that_are_cut_off_together_is_said_while_they_are() -> None:
+    view = running(nodes=2)
+    away = replace(view, unready=unready(0), cut_off=True)
+    decision = decide(away, NOON)
+    assert (decision.actions, decision.status.attempt, decision.status.phase) == ((), 1, "Running")
+    assert decision.status.message == f"{view.status.message}{TOGETHER}"
+    assert transitions(view.status, decision.status, Validation()) == ()
+    waiting = seen(away, decision)
+    assert decide(waiting, later(1)).status == waiting.status
+    assert decide(replace(waiting, unready={}, cut_off=False), later(1)).status.message == view.status.message
+
+
+def test_nothing_is_said_of_them_to_a_job_that_has_no_pod_there() -> None:
+    view = running(nodes=2)
+    there = replace(view, unready=unready(0, 7), cut_off=True)
+    assert decide(there, NOON).status == view.status
+
+
+def test_no_peer_is_blamed_while_nodes_are_cut_off_together() -> None:
+    view = replace(running(nodes=2), pods=(ended(0, 75, report(75)), pod(1)), unready=unready(0), cut_off=True)
+    decision = decide(replace(view, ended={pod(0).uid: 999.0}), later(999))
+    assert (decision.status.attempt, decision.requeue_after) == (1, 30.0)
+    assert decision.status.message.endswith(f"node node-1 of job-1-1 is not ready ({SAYS}){TOGETHER}")
+
+
 LOST, CRASH, OOM = (AttemptRecord(reason=reason, node="n1") for reason in ("NodeLost", "Crash", "OOM"))
 HANG = AttemptRecord(reason="Hang", node="n2")
 ERROR = AttemptRecord(reason="AppError", node="n1")

@@ -15,7 +15,7 @@ from pet_operator.runtime.ports import Manifest
 from pet_operator.runtime.reflector import Reflector
 
 AWAY_SECONDS = 120.0
-NAMES = ("node-0", "node-1")
+NAMES, OTHERS = ("node-0", "node-1"), ("node-2", "node-3")
 PODS = {"job-1-0": "Running", "job-1-1": "Running"}
 SAYS = "Kubelet stopped posting node status."
 
@@ -39,9 +39,9 @@ class Cluster(MemoryApi):
         self.fault = lambda verb, kind, name: None
         self._events = asyncio.Queue()
 
-    def say(self, ready: str) -> None:
-        """Of all nodes."""
-        for name in NAMES:
+    def say(self, ready: str, names: tuple[str, ...] = NAMES) -> None:
+        """Of these nodes."""
+        for name in names:
             condition = {"type": "Ready", "status": ready, "message": SAYS if ready == "Unknown" else ""}
             self.put(NODE, {"metadata": {"name": name, "uid": name}, "status": {"conditions": [condition]}})
 
@@ -69,7 +69,7 @@ class Scene:
 
     async def begin(self) -> asyncio.Task[None]:
         """Everything runs."""
-        self.api.say("True")
+        self.api.say("True", NAMES + OTHERS)
         submit(self.api, nodes=len(NAMES))
         await self.operator.list()
         await self.operator.work()
@@ -79,7 +79,7 @@ class Scene:
         return asyncio.create_task(self._reflector.run())
 
     async def outage(self) -> float:
-        """The API server is away, and takes the nodes for lost when it comes back. Returns when the operator knows."""
+        """The API server is away, and takes its nodes for lost when it comes back. Returns when the operator knows."""
         self.api.leave()
         await self.operator.work(AWAY_SECONDS)
         self.api.say("Unknown")

@@ -1,7 +1,7 @@
 """Pods that nobody answers for any more: their node is gone, or cut off, and no kubelet will say that they ended.
 
 How long that has been so is told by durations that were seen without a gap: no clock of another machine is compared,
-and no time counts in which this operator or the API server was away.
+and no time counts in which this operator or the API server was away, or most nodes lost their way to it together.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from pet_operator.domain.status import Failure
 from pet_operator.domain.views import PodView
 
 LOST_SECONDS = 30.0
+# From how many nodes on that are not ready, and what part of all, they have not failed each by itself. Kubernetes' own
+# controller goes by the same (--unhealthy-zone-threshold), and where no node is ready evicts nothing either.
+_TOGETHER, _PERCENT = 3, 55
+_CUT_OFF = "; most nodes of the cluster are not ready, so that none counts as lost before they are again"
 _MOMENT = 0.001  # what a timer may be early by
 
 
@@ -27,6 +31,20 @@ def lost(observed: Observed, pod: PodView) -> Failure | None:
     else:
         words = f"the node has not ended the pod {LOST_SECONDS:.0f} s after its grace of {pod.grace_seconds} s"
     return failure_of(pod, DISRUPTED, NODE_LOST, words)
+
+
+def are_cut_off(unready: int, nodes: int) -> bool:
+    """Whether so many of a cluster's nodes are not ready that it is their way to the API server that is cut: all, or
+    most of them. What runs there goes on, and where none answers, none could take it over."""
+    most = unready >= _TOGETHER and 100 * unready >= _PERCENT * nodes
+    return unready > 0 and (unready == nodes or most)
+
+
+def with_doubts(observed: Observed, message: str) -> str:
+    """The message with why nothing is done about pods of the job on such nodes, without that for any other job."""
+    said = message.removesuffix(_CUT_OFF)
+    concerns = observed.cut_off and any(pod.node in observed.unready and not pod.over for pod in observed.pods)
+    return f"{said}{_CUT_OFF}" if concerns else said
 
 
 def next_loss(observed: Observed) -> float | None:

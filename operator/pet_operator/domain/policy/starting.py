@@ -54,7 +54,7 @@ def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, 
             return UNHEARD, f"the launcher in {pod.name} does not answer {_remedy(observed, pod)}"
     unheard = any(view is None or view.status is None for _, view in views)
     said = status.phase == STARTING and status.reason in (FIRST_STEP, UNHEARD)
-    if unheard and said and not status.message.endswith(_NOT_YET):
+    if unheard and said and _NOT_YET not in status.message:
         return status.reason, status.message  # nothing new is known, least of all to an operator that has just begun
     behind = _behind(observed)
     return FIRST_STEP, f"{words}; {behind}" if behind else words
