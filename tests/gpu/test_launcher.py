@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,8 @@ def test_a_card_without_memory_ends_the_training_with_its_numbers(tmp_path: Path
     assert "lower TRAIN.BATCH_SIZE" in message["message"]
     assert "torch says: CUDA out of memory" in message["message"]
     assert message["spent"]["reason"] == "Deterministic"
+    snapshot = pickle.loads((training.checkpoints / "log" / f"memory_iter{STEP}_rank0.pickle").read_bytes())
+    assert sum(segment["allocated_size"] for segment in snapshot["segments"]) > 0
     # Once more from the newest checkpoint; what happens again at the same place would happen for ever.
     assert training.steps_done == [*range(1, STEP), *range(21, STEP)]
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,21 @@ def test_where_memory_ends_the_step_the_batch_and_the_remedy_are_told(tmp_path: 
         training.run()
     assert "torch.empty(2**55)" in "".join(traceback.format_exception(caught.value))
     assert "model_iter2.pth" in training.files
+    assert not list(training.checkpoints.glob("log/*.pickle"))  # there is no GPU to tell of
+
+
+@pytest.mark.parametrize("refusing", ["torch.cuda.memory._snapshot", "pet.engine.memory.replace_bytes"])
+def test_a_snapshot_of_memory_that_fails_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusing: str
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr(refusing, refuse)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory in iteration 2"):
+        short_toy(tmp_path, 5, model=lambda: Greedy(2)).run()
+    assert "no snapshot of the GPU's memory is kept: OSError(28, 'No space left on device')" in capsys.readouterr().out
 
 
 class Poisoned(ToyModel):

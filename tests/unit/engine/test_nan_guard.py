@@ -14,6 +14,7 @@ from harness.toy import Toy, ToyData, short_toy, toy_config, weights
 
 from pet.engine.errors import NonFinite, NonFiniteLoss, NonFiniteWeights, exit_code
 from pet.engine.events import EventStorage
+from pet.engine.hooks.average import EMA
 from pet.engine.hooks.evaluation import Evaluation
 from pet.engine.loader import make_train_data_loader
 
@@ -86,25 +87,37 @@ def test_its_samples_are_left_out_on_request(
 
 
 class Spoils:
-    """Makes one weight, or what the optimizer keeps of it, infinite after a step, which no loss of that step tells."""
+    """Makes one weight, or what the optimizer or the EMA keeps of it, infinite after a step, which no loss of that step
+    tells."""
 
-    def __init__(self, step: int, momentum: bool) -> None:
-        self.step, self.momentum = step, momentum
+    def __init__(self, step: int, part: str) -> None:
+        self.step, self.part = step, part
         self.loop: Any = None
 
     def after_step(self, storage: EventStorage) -> None:
         if storage.iter == self.step:
             parameter = next(self.loop.model.parameters())
-            value = self.loop.optimizer.state[parameter]["momentum_buffer"] if self.momentum else parameter.data
+            match self.part:
+                case "weight":
+                    value = parameter.data
+                case "momentum":
+                    value = self.loop.optimizer.state[parameter]["momentum_buffer"]
+                case "average":
+                    value = self.loop.hooks.find(EMA)._averages[0]
             value.view(-1)[0] = math.inf
 
 
-@pytest.mark.parametrize("momentum", [False, True], ids=["weight", "momentum"])
-def test_a_state_that_no_loss_tells_of_is_not_saved_either(tmp_path: Path, momentum: bool) -> None:
-    spoils = Spoils(6, momentum)
-    training = toy(tmp_path, 0, hooks=[spoils])
+@pytest.mark.parametrize(
+    ("part", "number", "name"),
+    [("weight", 8, "model.hidden.weight"), ("momentum", 8, r"optimizer.\d.momentum_buffer"),
+     ("average", 4, "EMA.hidden.weight")],
+)  # fmt: skip
+def test_a_state_that_no_loss_tells_of_is_not_saved_either(tmp_path: Path, part: str, number: int, name: str) -> None:
+    spoils = Spoils(6, part)
+    training = toy(tmp_path, 0, "SOLVER.EMA.ENABLED", part == "average", hooks=[spoils])
     spoils.loop = training.build()
-    with pytest.raises(NonFiniteWeights, match="1 of 8 tensors are not finite after iteration 6") as raised:
+    words = f"1 of {number} tensors are not finite after iteration 6, among them {name}:"
+    with pytest.raises(NonFiniteWeights, match=words) as raised:
         spoils.loop.run()
     assert exit_code(raised.value) == 77
     assert training.files == ["model_iter3.pth"]
@@ -128,7 +141,7 @@ def test_no_best_model_comes_of_a_step_whose_losses_were_not_read_yet(tmp_path: 
 
 def test_without_the_look_at_the_state_it_would_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pet.engine.checkpoint.snapshot.require_finite", lambda state, iteration: None)
-    spoils = Spoils(6, momentum=False)
+    spoils = Spoils(6, "weight")
     training = toy(tmp_path, 0, hooks=[spoils])
     spoils.loop = training.build()
     with pytest.raises(NonFiniteLoss):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from pet.engine.hooks.base import HookSet
 from pet.engine.hooks.point import Point, attach
 from pet.engine.hooks.timing import closes_window
 from pet.engine.loader import TrainLoader
-from pet.engine.memory import explain_out_of_memory
+from pet.engine.memory import explain_out_of_memory, keep_memory_snapshot
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
@@ -251,7 +252,15 @@ class TrainLoop:
         if not isinstance(error, PeerLost) and is_peer_error(error):
             return PeerLost(str(error).splitlines()[0])
         out_of_memory = explain_out_of_memory(error, self.iteration + 1, self._batch_shape)
+        if out_of_memory is not None:
+            self._keep_memory_snapshot()
         return out_of_memory or explain_unused(error, self.model) or error
+
+    def _keep_memory_snapshot(self) -> None:
+        """Beside the log; the launcher waits for it as for a save."""
+        folder = self.checkpointer.directory or self.session.run_dir.path
+        with self.session.within(Section.SAVE):
+            keep_memory_snapshot(Path(folder, "log", f"memory_iter{self.iteration + 1}_rank{self.session.rank}.pickle"))
 
 
 def _texts(cfg: Config) -> dict[str, str]:

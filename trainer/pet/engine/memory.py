@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+
+from pet.runfiles.atomic import replace_bytes
+
+logger = logging.getLogger(__name__)
 
 _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
 
@@ -29,3 +36,19 @@ def explain_out_of_memory(error: BaseException, iteration: int, shape: Sequence[
         "lower TRAIN.BATCH_SIZE and raise SOLVER.ACCUMULATE_STEPS to make up for it, or set SOLVER.AMP.ENABLED True. "
         f"torch says: {str(error).splitlines()[0]}"
     )
+
+
+def keep_memory_snapshot(path: Path) -> None:
+    """Where a GPU is used, keep what its allocator holds, block by block, for https://pytorch.org/memory_viz.
+
+    Made beside an error that is to be told, so it raises none of its own.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_bytes(path, pickle.dumps(torch.cuda.memory._snapshot()))
+    except Exception as error:
+        logger.warning("no snapshot of the GPU's memory is kept: %r", error)
+    else:
+        logger.error("a snapshot of the GPU's memory is in %s, for https://pytorch.org/memory_viz", path)

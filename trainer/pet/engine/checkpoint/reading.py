@@ -6,7 +6,6 @@ import errno
 import os
 import pickle
 import time
-import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -14,33 +13,47 @@ from typing import Any
 import torch
 
 from pet.engine.checkpoint import old_pickle
-from pet.store.files import READ_RETRIES, RETRY_SECONDS
+from pet.store.errors import Corrupt
+from pet.store.files import READ_RETRIES, RETRY_SECONDS, patiently
 
 # A network volume may show a file late to another node than the one that wrote it.
 _LATE = frozenset({errno.EIO, errno.ENOENT, errno.ESTALE})
+_ZIP = b"PK\x03\x04"  # what a file of torch.save begins with since torch 1.6
 
 
 def read_checkpoint(path: str, size: int | None = None) -> dict[str, Any]:
     """The dictionary in a file of `torch.save`, with its tensors on the CPU, mapped from the file where its format
     allows.
 
-    With `size`, its size in bytes, a file that is not there yet is waited for. Raises OSError, and ValueError if the
-    file holds no dictionary or something that only a full unpickling, and thus the execution of what it holds, reads.
+    With `size`, its size in bytes, a file that is not there yet is waited for; a read that the disk refuses is tried
+    again. Raises OSError, and ValueError if the file cannot be read, or holds no dictionary or something that only a
+    full unpickling, and thus the execution of what it holds, reads.
     """
     if size is not None:
         _await(path, size)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        state = patiently(lambda: _load(path))
     except pickle.UnpicklingError as refused:
         try:
             state = old_pickle.load(path)
         except pickle.UnpicklingError as error:
             raise ValueError(f"{path} holds more than tensors and plain values: {error}") from refused
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, Corrupt) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a dictionary of tensors")
     return state
+
+
+def _load(path: str) -> Any:
+    with open(path, "rb") as file:
+        mapped = file.read(len(_ZIP)) == _ZIP  # zipfile.is_zipfile takes a read that fails for a no
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except SystemError as error:  # torch's reader may look on after a read that failed
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
 
 
 def _await(path: str, size: int) -> None:

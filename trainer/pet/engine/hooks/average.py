@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pet.engine.checkpoint.snapshot import require_finite
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 
@@ -48,8 +49,12 @@ class EMA(TrainHook):
             torch._foreach_copy_(self._weights, own)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged model, not copied: who writes it in the background copies all of a state."""
+        """The averaged model, not copied: who writes it in the background copies all of a state.
+
+        Raises NonFiniteWeights: what was not finite for one step stays in an average. Reads the device.
+        """
         averages = dict(zip(self._names, self._averages, strict=True))
+        require_finite({self.name: averages}, self.trainer.iteration)
         model = {name: averages.get(name, value) for name, value in self._model.state_dict().items()}
         return {"model": {name: value.detach().contiguous() for name, value in model.items()}}
 
