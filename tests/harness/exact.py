@@ -70,7 +70,6 @@ class Change:
         return f"{self.case}-then-{self.ranks}-ranks"
 
 
-COMPILED = "compiled"  # not every machine has a compiler: `make test-gpu`
 # What changes a step, and mostly has a state of its own. Clipping is on in all other settings.
 FEATURES: dict[str, tuple[Any, ...]] = {
     "bfloat16": ("SOLVER.AMP.ENABLED", True),
@@ -84,11 +83,11 @@ FEATURES: dict[str, tuple[Any, ...]] = {
     "unused-looked-for": ("SOLVER.DDP.FIND_UNUSED", True),
     "channels-last": ("MISC.CHANNELS_LAST", True),
     "deterministic": ("MISC.DETERMINISTIC", True),
-    COMPILED: ("MISC.COMPILE", True),
+    "compiled": ("MISC.COMPILE", True),
 }
 RANKS = (1, 2, 3, 4)
 SETTINGS = [Setting(*values) for values in product(RANKS, (0, 2), (1, 3))]
-FEATURED = [Setting(ranks, 0, accumulate, feature) for feature in FEATURES if feature != COMPILED
+FEATURED = [Setting(ranks, 0, accumulate, feature) for feature in FEATURES
             for ranks, accumulate in zip(RANKS, (1, 3, 1, 3), strict=True)]  # fmt: skip
 CASES = [Case(setting, stop) for setting in SETTINGS for stop in STOPS]
 FEATURED_CASES = [Case(setting, stop) for setting in FEATURED for stop in (1, 8, 9, 23, 31)]

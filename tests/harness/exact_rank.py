@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from harness.toy import Toy, toy_config
+from pet.engine import compiling
 from pet.engine.ddp import unwrap
 from pet.engine.hooks.base import HookSet, TrainHook
 from pet.engine.loop import TrainLoop
@@ -38,8 +39,11 @@ Life = dict[str, Any]
 
 def live(folder: str, keys: Sequence[Any], without: str) -> Life:
     """Train to the end from what the folder holds; `without` names one of SAFEGUARDS."""
-    with SAFEGUARDS[without].taken_out() if without else nullcontext():
-        cfg, diary = toy_config(*KEYS, *keys), Diary()
+    cfg, diary = toy_config(*KEYS, *keys), Diary()
+    # On a CPU a model to be compiled is traced and differentiated alone: not every machine has a compiler.
+    backend = "aot_eager" if cfg.MISC.DEVICE == "cpu" else compiling.BACKEND
+    safeguard = SAFEGUARDS[without].taken_out() if without else nullcontext()
+    with patch.object(compiling, "BACKEND", backend), safeguard:
         data = Samples(samples_of_an_epoch(cfg.SOLVER.ACCUMULATE_STEPS))
         loop = Toy(Path(folder), cfg, model=Net, data=data, hooks=[Unsteady(), diary]).build()
         begins, start = loop.iteration, _digests(loop)
