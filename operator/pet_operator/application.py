@@ -19,7 +19,7 @@ from pet_operator.adapters.leader import lead
 from pet_operator.adapters.metrics import Metrics
 from pet_operator.adapters.trainer_http import TrainerHttp
 from pet_operator.domain.constants import CLAIM, EVENT, JOB, LABEL_JOB_UID, NODE, POD, SERVICE
-from pet_operator.domain.decision import Site
+from pet_operator.domain.decision import Observed, Site
 from pet_operator.kube.credentials import Credentials, load_credentials
 from pet_operator.kube.gateway import KubeGateway
 from pet_operator.runtime.cache import Cache
@@ -33,6 +33,7 @@ from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import Reflector, refill
 from pet_operator.runtime.store import Store
 from pet_operator.runtime.warnings import FIELDS as WARNINGS
+from pet_operator.runtime.witness import Witness
 from pet_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -82,12 +83,13 @@ class Operator:
         self._cache = Cache(site, clock, self._queue.add)
         metrics.registry.register(JobCollector(self._cache.jobs.all, self._cache.pods.items))
         watch = partial(Reflector, gateway, clock=clock, again=metrics.observe_watch)
-        nodes = watch(NODE, "", self._cache.nodes, without=_WITHOUT_NODES)
+        self._pods = watch(POD, _OURS, self._cache.pods)
+        self._nodes = watch(NODE, "", self._cache.nodes, without=_WITHOUT_NODES)
         self._reflectors = (
-            watch(POD, _OURS, self._cache.pods),
+            self._pods,
             watch(SERVICE, _OURS, self._cache.services),
             watch(CLAIM, "", self._cache.claims),  # users make those that jobs name
-            *((nodes,) if settings.watch_nodes else ()),
+            *((self._nodes,) if settings.watch_nodes else ()),
         )
         # Not waited for: a job that starts is one without it, too, if with less said of it.
         self._warnings = watch(EVENT, "", self._cache.warnings, fields=WARNINGS)
@@ -104,6 +106,7 @@ class Operator:
             recorder=self._recorder,
             clock=clock,
             synced=self._synced,
+            witness=Witness(self._cache, gateway, self._renew),
             observe=metrics.observe_reconcile,
             wrote=metrics.observe_status,
         )
@@ -197,6 +200,11 @@ class Operator:
 
     def _synced(self) -> bool:
         return self._listed.is_set() and all(reflector.synced.is_set() for reflector in self._reflectors)
+
+    async def _renew(self, observed: Observed) -> bool:
+        """See that what the job is judged by is as it is now. Whether something had to be listed for that."""
+        listed = await self._pods.renew()
+        return (bool(observed.unready) and await self._nodes.renew()) or listed
 
     def _unhealthy(self) -> str:
         return self._health.fault((*self._reflectors, self._warnings), self._queue.oldest())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from harness.jobs import cpu_manifest
@@ -12,6 +12,7 @@ from harness.observing import SITE
 from harness.timeless import LoopClock
 from pet_operator.domain.codec import decode
 from pet_operator.domain.constants import CLAIM, JOB, NODE, POD, SERVICE, Kind
+from pet_operator.domain.decision import Observed
 from pet_operator.domain.status import JobStatus
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.controller import Controller
@@ -20,6 +21,7 @@ from pet_operator.runtime.ports import Gateway, Key, Manifest
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import refill
+from pet_operator.runtime.witness import Witness
 
 KEY = Key("default", "job")
 STOCK = "cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml"
@@ -47,6 +49,10 @@ def change_pod(api: MemoryApi, name: str, **status: Any) -> None:
     api.put(POD, pod | {"status": pod.get("status", {}) | status})
 
 
+async def _nothing() -> bool:
+    return False
+
+
 class MemoryOperator:
     """One life of an operator. It sees what is `listed` and what is `news` to it; its own writes it knows at once."""
 
@@ -55,6 +61,7 @@ class MemoryOperator:
         gateway = gateway or api
         self.synced = True
         self.looks: list[str] = []
+        self.renew: Callable[[], Awaitable[bool]] = _nothing
         self.queue = KeyedQueue()
         self.cache = Cache(SITE, clock, self.queue.add)
         self.recorder = Recorder(gateway, "operator")
@@ -66,6 +73,7 @@ class MemoryOperator:
             recorder=self.recorder,
             clock=clock,
             synced=lambda: self.synced,
+            witness=Witness(self.cache, gateway, self._renew),
             observe=lambda outcome, seconds: self.looks.append(outcome),
         )
         self._api = api
@@ -100,6 +108,10 @@ class MemoryOperator:
     def _stores(self) -> Mapping[Kind, Any]:
         cache = self.cache
         return {JOB: cache.jobs, POD: cache.pods, SERVICE: cache.services, CLAIM: cache.claims, NODE: cache.nodes}
+
+    async def _renew(self, _observed: Observed) -> bool:
+        """Its watches tell everything, unless a test has something else here."""
+        return await self.renew()
 
     def _seen(self, plural: str, manifest: Manifest) -> None:
         kind = {POD.plural: POD, SERVICE.plural: SERVICE, CLAIM.plural: CLAIM}[plural]

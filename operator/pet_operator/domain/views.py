@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pet_operator.domain.codec import decode, read_time
-from pet_operator.domain.constants import CONTAINER, JOB
+from pet_operator.domain.constants import CONTAINER, JOB, LABEL_JOB_UID
 from pet_operator.domain.launcher import LauncherReport, LauncherStatus
 
 Manifest = Mapping[str, Any]
@@ -41,7 +41,8 @@ class PodView:
     """One pod of a job. `awaited` says what keeps it from running: a reason and the words of whoever is at it.
     `grace_seconds`: what it has for its end, once it is terminating; `prepared`: its volumes and its network are there,
     so that containers can be made; `gone`: there is no such object any more, this is how it was last; `failed_init`:
-    what an init container said that kept the trainer's from running, and the code that it ended with."""
+    what an init container said that kept the trainer's from running, and the code that it ended with; `unwatched`:
+    somebody has removed the label by which pods are watched."""
 
     name: str
     uid: str
@@ -50,6 +51,7 @@ class PodView:
     node_index: int
     phase: str
     gone: bool = False
+    unwatched: bool = False
     terminating: bool = False
     grace_seconds: int = 0
     disrupted: bool = False
@@ -140,6 +142,7 @@ def pod_view(pod: Manifest) -> PodView:
         attempt=int(place[1]) if place else -1,
         node_index=int(place[2]) if place else -1,
         phase=status.get("phase") or "Pending",
+        unwatched=LABEL_JOB_UID not in (metadata.get("labels") or {}),
         terminating="deletionTimestamp" in metadata,
         grace_seconds=metadata.get("deletionGracePeriodSeconds") or 0,
         disrupted=any(_true(conditions.get(kind)) for kind in _DISRUPTIONS),

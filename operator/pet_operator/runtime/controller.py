@@ -20,6 +20,7 @@ from pet_operator.runtime.ports import ApiError, Clock, Gateway, Key
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
 from pet_operator.runtime.reflector import refill
+from pet_operator.runtime.witness import Witness
 
 _LOG = logging.getLogger(__name__)
 # What may pass by itself, or by a user's hand; anything else is a fault of ours.
@@ -39,6 +40,7 @@ class Controller:
         recorder: Recorder,
         clock: Clock,
         synced: Callable[[], bool],
+        witness: Witness,
         observe: Callable[[str, float], None],
         wrote: Callable[[str, JobStatus, JobStatus], None] = lambda namespace, old, new: None,
     ) -> None:
@@ -51,6 +53,7 @@ class Controller:
         self._recorder = recorder
         self._clock = clock
         self._synced = synced
+        self._witness = witness
         self._observe = observe
         self._wrote = wrote
 
@@ -77,6 +80,8 @@ class Controller:
                 self._cache.forget(key)
                 self._queue.forget(key)
                 return
+            if await self._witness.ask(key, observed):
+                observed = self._cache.observe(key, synced=self._synced()) or observed
             begun = await self._reconcile(key, observed)
             if begun is not None:  # in the same turn, so that many new jobs do not first wait for each other's status
                 await self._reconcile(key, begun, newest=True)
@@ -96,6 +101,9 @@ class Controller:
         if makes and not (newest or await self._is_newest(key, observed)):
             return None
         if makes and takeover.granted(observed) and not await self._is_gone(key):
+            return None
+        if not await self._witness.confirms(key, observed, decision):
+            self._queue.add(key)
             return None
         try:
             await self._executor.execute(decision.actions, key, observed.job.uid)

@@ -13,6 +13,7 @@ from pet_operator.runtime.ports import ApiError, Clock, Gateway, Gone, Listing, 
 
 _LOG = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
+_SILENT_SECONDS = 5.0  # a watch that tells nothing for so long may be cut
 
 
 class Watched(Protocol):
@@ -78,6 +79,8 @@ class Reflector:
         self._without = without
         self._again = again
         self._said = ""
+        self._known = clock.monotonic()  # when the store was as the API server has it, for certain
+        self._renewing = asyncio.Lock()
         self._store = store
         self._clock = clock
 
@@ -98,6 +101,20 @@ class Reflector:
                 if isinstance(error, ApiError) and error.retry_after is not None:
                     await asyncio.sleep(error.retry_after)
             await self._pause()
+
+    async def renew(self) -> bool:
+        """List, if nothing has been heard for so long that the watch may be cut. Whether that was so; where there is no
+        watch that is known without. Until it is done this is not synced."""
+        async with self._renewing:
+            if self._store.since is None or self._clock.monotonic() - self._known <= _SILENT_SECONDS:
+                return False
+            self.synced.clear()
+            try:
+                await refill(self._store, self._gateway.pages(self.kind, self._selector, self._fields))
+            finally:
+                self.synced.set()
+            self._known = self._clock.monotonic()
+            return True
 
     def _tell(self, error: Exception) -> None:
         """Once, as long as it is the same."""
@@ -139,5 +156,5 @@ class Reflector:
         return version
 
     def _heard(self) -> None:
-        self.last_contact = self._clock.monotonic()
+        self.last_contact = self._known = self._clock.monotonic()
         self.failing, self._said = False, ""

@@ -81,6 +81,17 @@ class Store(Generic[V]):
         if known is None or (known.key, known.view) != (entry.key, entry.view):
             self._changed(entry.key)
 
+    def restore(self, manifest: Manifest) -> None:
+        """An object that was found, whatever was told of its deletion: to a watch it is also gone when it has not the
+        labels any more that are watched for."""
+        self._deleted.pop(manifest["metadata"]["uid"], None)
+        self.put(manifest)
+
+    def drop(self, uid: str) -> None:
+        """An object that was looked for and is not there any more."""
+        if (entry := self._entries.get(uid)) is not None:
+            self._remove(uid, entry.version)
+
     def remove(self, manifest: Manifest) -> None:
         """An object that is gone, as it was then."""
         uid, version = _identity(manifest)

@@ -30,7 +30,15 @@ OTHERS = {
     *("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "RuntimeDefault", "OnRootMismatch"),
     *("Ready", "PodScheduled", "PodReadyToStartContainers", "DisruptionTarget", "TerminationTarget"),
     *("Accepted", "CheckpointHealthy", "Finished", "Reconciling", "Stalled"),
-    *("ContainerCreating", "PodInitializing", "AlreadyExists", "OOMKilled", "PodDeleted", "InitContainer"),
+    *(
+        "ContainerCreating",
+        "PodInitializing",
+        "AlreadyExists",
+        "OOMKilled",
+        "PodDeleted",
+        "InitContainer",
+        "LabelRemoved",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,13 +33,15 @@ def test_a_pod() -> None:
 
 def test_a_pod_of_which_little_is_known() -> None:
     view = pod_view({"metadata": {"name": "a", "uid": "b"}})
-    assert view == PodView(name="a", uid="b", job_uid="", attempt=-1, node_index=-1, phase="Pending")
+    assert view == PodView(name="a", uid="b", job_uid="", attempt=-1, node_index=-1, phase="Pending", unwatched=True)
     assert (view.over, view.running, view.succeeded) == (False, False, False)
 
 
 @pytest.mark.parametrize("labels", [None, {}, {"pet.dev/attempt": "one", "pet.dev/job-uid": "another"}])
 def test_whose_a_pod_is_does_not_hang_on_labels(labels: dict[str, str] | None) -> None:
-    assert pod_view(pod_manifest(2, attempt=3, labels=labels)) == pod_view(pod_manifest(2, attempt=3))
+    view = pod_view(pod_manifest(2, attempt=3, labels=labels))
+    assert replace(view, unwatched=False) == pod_view(pod_manifest(2, attempt=3))
+    assert view.unwatched is not bool(labels), "the API server is asked for those that have one"
 
 
 def test_labels_make_no_pod_ours() -> None:

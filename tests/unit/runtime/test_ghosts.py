@@ -9,13 +9,14 @@ from typing import Any
 from harness.jobs import cpu_manifest
 from harness.timeless import LoopClock, run
 
-from pet_operator.domain.decision import Site
+from pet_operator.domain.decision import Observed, Site
 from pet_operator.runtime.cache import Cache
 from pet_operator.runtime.controller import Controller
 from pet_operator.runtime.executor import Executor
 from pet_operator.runtime.ports import ApiError, Key
 from pet_operator.runtime.queue import KeyedQueue
 from pet_operator.runtime.recorder import Recorder
+from pet_operator.runtime.witness import Witness
 
 KEY = Key("default", "job")
 
@@ -52,7 +53,12 @@ def left_after_a_look(has: dict[str, Any] | None) -> list[str]:
         cache.pods.since = 0.0
         gateway: Any = NobodyThere(cache, has)
         cache.jobs.put(stored("old", 1))
+
+        async def renew(_observed: Observed) -> bool:
+            return False
+
         controller = Controller(
+            witness=Witness(cache, gateway, renew),
             cache=cache, queue=queue, gateway=gateway, executor=Executor(gateway, lambda *_: None),
             recorder=Recorder(gateway, "test"), clock=clock, synced=lambda: True, observe=lambda *_: None,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from enum import IntEnum
 from pet.config.job import PetTrainingJob
 from pet.runfiles.exits import classify
 from pet_operator.domain import names
+from pet_operator.domain.constants import LABEL_JOB_UID
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.ends import (
     APP_ERROR,
@@ -67,6 +68,7 @@ _ABORTED = "SIGABRT"
 _KILLED = ("", CRASH)
 # The type and the message of a pod that nobody has seen the end of.
 _GONE = "PodDeleted", "the pod is gone"
+_UNWATCHED = "LabelRemoved", f"its label {LABEL_JOB_UID} was removed, without which nothing is heard of the pod"
 # How long the pods that are left may take to tell what they saw.
 ROOT_WAIT = 10.0
 
@@ -85,6 +87,7 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
     failures = [_failure(pod, observed.job) for pod in pods if pod.ended and not pod.succeeded]
+    failures += [failure_of(pod, DISRUPTED, *_UNWATCHED) for pod in pods if pod.unwatched and not pod.ended]
     failures += filter(None, (lost(observed, pod) for pod in pods if not pod.ended))
     if complete:
         failures += _absent(observed, pods)
