@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.toy import Toy, toy_config
+from harness.toy import Toy, toy_config, toy_session
 from pet.engine import compiling
 from pet.engine.ddp import unwrap
 from pet.engine.hooks.base import HookSet, TrainHook
@@ -45,7 +46,9 @@ def live(folder: str, keys: Sequence[Any], without: str) -> Life:
     safeguard = SAFEGUARDS[without].taken_out() if without else nullcontext()
     with patch.object(compiling, "BACKEND", backend), safeguard:
         data = Samples(samples_of_an_epoch(cfg.SOLVER.ACCUMULATE_STEPS))
-        loop = Toy(Path(folder), cfg, model=Net, data=data, hooks=[Unsteady(), diary]).build()
+        # Ranks that share a card are all told to be the first of their node, whose files these would be for each.
+        session = toy_session(Path(folder) / f"run-{os.environ['RANK']}")
+        loop = Toy(Path(folder), cfg, model=Net, data=data, hooks=[Unsteady(), diary], session=session).build()
         begins, start = loop.iteration, _digests(loop)
         diary.follow(loop._update)
         loop.run()
