@@ -30,6 +30,12 @@ def locked():
     for _ in range(2):
         ctypes.PyDLL(None).pthread_mutex_lock(mutex)
 
+def uninterruptible():
+    # The kernel has the parent of such a child wait, as it has whoever waits for a disk. No function of libc does it.
+    clone, until_it_ends = {{"x86_64": 56, "aarch64": 220}}[os.uname().machine], 0x4000
+    if ctypes.CDLL(None).syscall(clone, until_it_ends | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+        waiting()
+
 def waiting():
     time.sleep(600)
 
@@ -66,6 +72,16 @@ def test_a_rank_that_hangs_is_named_with_its_stacks_and_all_start_again(bench: B
     assert ("it was stopped by a signal" in failure.message) == (how == "stopped")
     assert failure.traceback.splitlines()[-1].endswith(f"in {how}")
     assert bench.journal("signal") == [], "a hang is no request to save and leave"
+
+
+def test_a_rank_that_waits_in_the_kernel_is_named_as_such(bench: Bench) -> None:
+    bench.write(SCRIPT.format(how="uninterruptible", rank=1))
+    job = Job(bench, 1, 2, **STALL).start()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, len(bench.journal("start"))) == (ExitCode.SUCCEEDED, 4)
+    failure = hung(job, 0)
+    assert failure.rank == 1
+    assert failure.message.endswith("; it waits in the kernel, for storage or a device; it wrote no stacks")
 
 
 def test_of_two_nodes_that_both_hear_nothing_the_one_that_is_waited_for_is_the_cause(bench: Bench) -> None:

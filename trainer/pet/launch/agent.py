@@ -27,7 +27,7 @@ from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handl
 
 from pet.launch.peers import Peers, Store
 from pet.launch.plan import Plan
-from pet.launch.supervisor import StoppedBeforeStart, Supervisor
+from pet.launch.supervisor import NodeGivenUp, StoppedBeforeStart, Supervisor
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 
@@ -102,6 +102,8 @@ def run_agent(supervisor: Supervisor) -> None:
         Agent(spec, supervisor).run()
     except StoppedBeforeStart:
         supervisor.conclude(Verdict.plain(ExitCode.PREEMPTED, "stopped while no rank was running"))
+    except NodeGivenUp:
+        pass  # the verdict says it
     except RendezvousError as error:
         supervisor.lost(f"the launchers of the job's nodes did not meet: {str(error) or type(error).__name__}")
     finally:

@@ -14,6 +14,7 @@ class RankOutput(threading.Thread):
 
     def __init__(self, source: BinaryIO, sink: int, rank: int) -> None:
         super().__init__(name=f"output-of-rank-{rank}", daemon=True)
+        self.rank = rank
         self._source = source
         self._sink: int | None = sink
         self._prefix = f"[rank {rank}] ".encode() if rank else b""

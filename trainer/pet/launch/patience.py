@@ -12,11 +12,19 @@ PEER_SECONDS = 5.0
 # The checkpoint under way is the one that the restart needs.
 SAVE_SECONDS = 30.0
 _REPORT_SECONDS = 5.0
+# A killed rank ends once the kernel lets go of it. A disk may be slow; one that is away may be so for ever.
+_DEATH_SECONDS = 60.0
+_DEATH_SECONDS_AT_A_STOP = 2.0
 
 
 def stop_seconds(grace: float) -> float:
     """When ranks that were asked to leave are ended: early enough to report before the grace period is over."""
     return max(grace - _REPORT_SECONDS, grace / 2)
+
+
+def death_seconds(*, leaving: bool) -> float:
+    """How long a killed rank may take to end. Where the container's own end is near, the report comes first."""
+    return _DEATH_SECONDS_AT_A_STOP if leaving else _DEATH_SECONDS
 
 
 def patience(codes: Collection[ExitCode], *, saving: bool, leaving: bool, grace: float) -> float:

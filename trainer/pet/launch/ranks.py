@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import BinaryIO, cast
 
 from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
+from pet.launch.process_state import state_of, words_for
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, Section, read_heartbeat
@@ -58,6 +60,8 @@ class RankGroup:
         self.directory = directory
         self.ranks = dict(ranks)
         self.exits: dict[int, RankExit] = {}  # by local rank
+        self.undead: dict[int, str] = {}  # ranks (global) that were killed and did not end, with what is known of each
+        self.killed_at: float | None = None  # monotonic seconds
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._outputs: list[RankOutput] = []
         self._sent: dict[int, set[int]] = {}
@@ -95,9 +99,7 @@ class RankGroup:
                     self._ended(local_rank, code)
             self._memory.look(self._processes[local_rank].pid for local_rank in self.running)
         if not self.running:
-            # What a rank wrote last must be out before anybody speaks about its end.
-            for output in self._outputs:
-                output.join(_OUTPUT_SECONDS)
+            self._drain()
 
     def terminate(self) -> None:
         """Ask every rank to save and leave: SIGTERM, at most once to each, and not to its children."""
@@ -132,10 +134,33 @@ class RankGroup:
 
     def kill(self) -> None:
         """End every rank that is left, with its children."""
+        self.killed_at = self.killed_at or time.monotonic()
         with self._lock:
             for local_rank in self.running:
                 self._signal(local_rank, signal.SIGKILL)
                 _kill_session(self._processes[local_rank].pid)
+
+    def give_up(self, *, as_cause: bool) -> None:
+        """Take the ranks that were killed and do not end for ended: they hang in the kernel. `as_cause`: unless another
+        rank ended before, they are what ended this start."""
+        with self._lock:
+            for local_rank in self.running:
+                rank, pid = self.ranks[local_rank], self._processes[local_rank].pid
+                known = words_for(state_of(pid))
+                self.undead[rank] = f"rank {rank} (process {pid}) does not end{known and f': {known}'}"
+                if as_cause and local_rank not in self._hung:
+                    heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
+                    self._hung[local_rank] = Failure.seen(
+                        ExitCode.HANG, ExitCode.HANG.exit_class, self.undead[rank], rank=rank, heartbeat=heartbeat
+                    )
+                self._ended(local_rank, -signal.SIGKILL)
+        self._drain()
+
+    def _drain(self) -> None:
+        """What a rank wrote last must be out before anybody speaks about its end; who does not end writes no more."""
+        for output in self._outputs:
+            if output.rank not in self.undead:
+                output.join(_OUTPUT_SECONDS)
 
     def _start(self, local_rank: int, rank: int, command: Sequence[str], environ: Mapping[str, str]) -> None:
         process = subprocess.Popen(

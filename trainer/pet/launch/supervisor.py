@@ -17,7 +17,7 @@ from pathlib import Path
 from pet.launch.budget import Refusal, RestartBudget
 from pet.launch.hang import end_hang
 from pet.launch.memory import MemoryGroup
-from pet.launch.patience import ERROR_SECONDS, PEER_SECONDS, patience, stop_seconds
+from pet.launch.patience import ERROR_SECONDS, PEER_SECONDS, death_seconds, patience, stop_seconds
 from pet.launch.peers import Peers, Report
 from pet.launch.plan import Plan
 from pet.launch.ranks import RankExit, RankGroup
@@ -36,6 +36,10 @@ _FINISH_SECONDS = 300.0
 
 class StoppedBeforeStart(Exception):
     """A stop was asked for while no rank was running: none is started."""
+
+
+class NodeGivenUp(Exception):
+    """A rank of this node cannot be ended: none is started beside it."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,17 @@ class Supervisor:
         return self._conclude(group, peers)
 
     def end_ranks(self) -> None:
-        """See to it that no rank is left: other nodes are starting anew, or the rendezvous is lost."""
+        """See to it that no rank is left: other nodes are starting anew, or the rendezvous is lost.
+
+        Raises StoppedBeforeStart, and NodeGivenUp with the verdict made.
+        """
         if self._group is not None and self._group is not self._ended:
             group, peers = self._current()
             self._first_bad_at = self._first_bad_at or time.monotonic()
             self._settle(group, peers)
+            if group.undead:
+                self._conclude(group, peers)
+                raise NodeGivenUp
             self._record_end(group)
         with self._lock:
             if self.stopping and self.verdict is None:
@@ -175,9 +185,12 @@ class Supervisor:
             preempted = any(report.exit_code is ExitCode.PREEMPTED for report in peers.reports())
             if preempted and not self.stopping and waited > ERROR_SECONDS:
                 self.request_stop()  # the ranks of the other node have saved and left; ours did not notice
+            leaving = preempted or self.stopping
             late = self._stop_deadline is not None and now > self._stop_deadline
-            if late or waited > self._patience(group, leaving=preempted or self.stopping):
+            if late or waited > self._patience(group, leaving=leaving):
                 group.kill()
+            if group.killed_at is not None and now - group.killed_at > death_seconds(leaving=leaving):
+                group.give_up(as_cause=not leaving)
 
     def _record_end(self, group: RankGroup) -> None:
         self.record.ended(group)
@@ -197,7 +210,7 @@ class Supervisor:
         if remote is not None:
             code = ExitCode.PREEMPTED if remote.exit_code is ExitCode.PREEMPTED else ExitCode.PEER_LOST
             verdict = replace(verdict, code=code, message=f"{verdict.message}: {remote}")
-        refusal = self._refusal(verdict, remote, peers.reports())
+        refusal = self._refusal(group, verdict, remote, peers.reports())
         peers.publish(verdict, restarts=refusal is None)
         if refusal is None:
             self.record.restarting(verdict.code)
@@ -210,8 +223,11 @@ class Supervisor:
         self.conclude(verdict)
         return Outcome(verdict, restart=False)
 
-    def _refusal(self, verdict: Verdict, remote: Report | None, reports: Collection[Report]) -> Refusal | None:
+    def _refusal(self, group: RankGroup, verdict: Verdict, remote: Report | None,
+                 reports: Collection[Report]) -> Refusal | None:  # fmt: skip
         """Why the ranks are not started again, None if they are."""
+        if group.undead:  # it may hold a device, memory or files that the next rank needs
+            return Refusal(f"{'; '.join(group.undead.values())}; this node is given up")
         if verdict.code.restarts_in_place and self.stopping:
             return Refusal("a stop was asked for")
         if over := next((report for report in reports if not report.restarts), None):
