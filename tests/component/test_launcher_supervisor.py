@@ -6,6 +6,7 @@ from harness.launcher import Bench, alive, eventually
 from harness.supervisors import Job, run
 
 from pet.runfiles.exits import ExitCode
+from pet.runfiles.heartbeat import Section
 
 
 def test_rank_that_leaves_with_0_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench) -> None:
@@ -28,6 +29,17 @@ def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:
     """
     (verdict,) = run(bench, script)
     assert verdict.code is ExitCode.SUCCEEDED
+
+
+def test_ranks_are_told_how_long_a_silence_was_in_an_earlier_start(bench: Bench) -> None:
+    bench.write("""
+    from pet.runfiles.patience import read_patience
+    note("told", patience=read_patience(RUN_DIR.patience))
+    """)
+    job = Job(bench, 1, 1)
+    job.supervisors[0]._watchdog._longest[Section.EVAL] = 500.0
+    job.start().verdicts()
+    assert [entry["patience"] for entry in bench.journal("told")] == [2500.0]
 
 
 def test_same_error_at_the_same_iteration_twice_is_not_started_a_third_time(bench: Bench) -> None:
@@ -191,4 +203,5 @@ def test_run_files_of_each_start_lie_in_a_folder_of_their_own(bench: Bench) -> N
     old.parent.mkdir(parents=True)
     old.write_text("of an earlier launcher")
     run(bench, 'note("files", files=os.listdir(RUN_DIR.path)); sys.exit(3)', ranks=1, PETJOB_RESTARTS_LEFT="1")
-    assert [(entry["start"], entry["files"]) for entry in bench.journal("files")] == [(0, []), (1, [])]
+    files = [(entry["start"], entry["files"]) for entry in bench.journal("files")]
+    assert files == [(0, ["patience"]), (1, ["patience"])]

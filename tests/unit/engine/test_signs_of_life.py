@@ -14,6 +14,7 @@ from pet.engine.errors import PeerLost
 from pet.engine.loader import make_test_data_loader
 from pet.engine.signs import send_signs_to
 from pet.runfiles.heartbeat import Heartbeat, HeartbeatWriter, Section, read_heartbeat
+from pet.runfiles.patience import write_patience
 
 
 class Trace:
@@ -94,14 +95,18 @@ def test_a_rank_that_waits_is_ahead_by_its_collectives_and_gives_up_at_the_limit
     assert waited_for.place < waited.place
 
 
-@pytest.mark.parametrize(("stall", "silence", "limit"), [("auto", 1.0, 630.0), ("auto", 300.0, 1530.0), ("20", 9, 50)])
+@pytest.mark.parametrize(
+    ("stall", "learnt", "silence", "limit"),
+    [("auto", 600, 1.0, 630.0), ("auto", 600, 300.0, 1530.0), ("auto", 2500, 300.0, 2530.0), ("20", 20, 9, 50)],
+)
 def test_waits_are_limited_after_the_first_step_a_little_above_the_watchdog_s_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stall: str, silence: float, limit: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stall: str, learnt: int, silence: float, limit: float
 ) -> None:
     limits: list[float] = []
     monkeypatch.setattr("pet.engine.hooks.waits.limit_waits", limits.append)
     monkeypatch.setenv("PETJOB_STALL_SECONDS", stall)
     session = toy_session(tmp_path / "run")
+    write_patience(session.run_dir.patience, learnt)
     session.heartbeat.longest_silence = silence
     cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "MISC.DISPLAY_ITER", 1)
     Toy(tmp_path, cfg, session=session).build().run()

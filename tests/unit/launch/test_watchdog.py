@@ -102,6 +102,15 @@ def test_what_was_learnt_is_kept_over_a_start_of_the_ranks() -> None:
     assert node.stalls_after()[0] == pytest.approx(100.0, abs=6 * LOOK)
 
 
+def test_what_is_no_hang_in_any_section_is_what_ranks_are_told_to_wait_for() -> None:
+    node = Node()
+    assert node.watchdog.patience == 600.0
+    node.lasts(Section.EVAL, 500.0)
+    node.watchdog.begin()
+    assert node.watchdog.patience == pytest.approx(2500.0, abs=6 * LOOK)
+    assert Node(stall_seconds=7.0).watchdog.patience == 7.0
+
+
 @pytest.mark.parametrize("section", [Section.DATA, Section.STEP, Section.EVAL, Section.SAVE])
 def test_the_job_may_demand_a_limit(section: Section) -> None:
     node = Node(stall_seconds=7.0)

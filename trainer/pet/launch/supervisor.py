@@ -28,6 +28,7 @@ from pet.launch.verdict import Verdict, judge
 from pet.launch.watchdog import Watchdog
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section, read_heartbeat
+from pet.runfiles.patience import write_patience
 from pet.runfiles.rundir import RunDirectory
 
 _POLL_SECONDS = 0.05
@@ -92,6 +93,7 @@ class Supervisor:
         directory = RunDirectory(self._run_dir / f"start{self._starts}")
         shutil.rmtree(directory.path, ignore_errors=True)  # of an earlier launcher that was given the same folder
         directory.create()
+        write_patience(directory.patience, self._watchdog.patience)
         self._starts += 1
         environ = self.plan.rank_environ(os.environ, directory.path)
         group = RankGroup(directory, ranks, self._memory)

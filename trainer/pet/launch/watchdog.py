@@ -54,6 +54,12 @@ class Watchdog:
         self._beats: dict[int, tuple[Heartbeat | None, float]] = {}  # by local rank, and when it came
         self._others_ended_at: float | None = None
 
+    @property
+    def patience(self) -> float:
+        """The longest silence, in seconds, that is by now no hang in some section. No rank may give up before."""
+        return max(usual_limit(self._stall_seconds, self._longest[section], floor)
+                   for section, floor in self._floors.items())  # fmt: skip
+
     def begin(self) -> None:
         """Other ranks will be shown from now on; what was learnt is kept."""
         self._beats.clear()

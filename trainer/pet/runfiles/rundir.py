@@ -42,3 +42,8 @@ class RunDirectory:
     def stacks(self, local_rank: int) -> Path:
         """Where the rank's threads were, each time the launcher asked; there only while it may ask."""
         return self.path / f"stacks-{local_rank}"
+
+    @property
+    def patience(self) -> Path:
+        """What the launcher has learnt to wait for, told to the ranks."""
+        return self.path / "patience"

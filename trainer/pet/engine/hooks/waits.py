@@ -7,9 +7,9 @@ from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.hooks.timing import closes_window
 from pet.engine.session import Session
-from pet.runfiles.patience import usual_limit
+from pet.runfiles.patience import read_patience, usual_limit
 
-# The launcher's watchdog has to speak first: it tells who is waited for.
+# The launcher's watchdog has to speak first: it tells who is waited for. What it learns in a start it tells the next.
 _MARGIN_SECONDS = 30.0
 
 
@@ -21,13 +21,15 @@ class WaitLimit(TrainHook):
     def __init__(self, session: Session, max_iter: int) -> None:
         self.session = session
         self.max_iter = max_iter
+        self.learnt = read_patience(session.run_dir.patience)
         self.limit = 0.0
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """After the first step, and where a later wait was longer than all before."""
         if self.limit and not closes_window(storage, self.max_iter):
             return
-        limit = usual_limit(self.session.environment.stall_seconds, self.session.heartbeat.longest_silence)
+        own = usual_limit(self.session.environment.stall_seconds, self.session.heartbeat.longest_silence)
+        limit = max(own, self.learnt)
         if limit > self.limit:
             self.limit = limit
             limit_waits(limit + _MARGIN_SECONDS)
