@@ -177,7 +177,7 @@ def compare(bench: Bench, rounds: int, folder: Path) -> None:
 
 def steps_without_a_wait(bench: Bench, folder: Path) -> int:
     """How many steps that do not log go by with every wait for the device forbidden. Raises RuntimeError at one."""
-    never = NeverWaits(WARM_UP, PERIOD)
+    never = NeverWaits(WARM_UP, PERIOD, bench.steps)
     _build(bench, folder, hooks=[never]).run()
     return never.watched
 

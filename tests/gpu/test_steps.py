@@ -77,14 +77,16 @@ class MemoryLog:
 @pytest.mark.usefixtures("card")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_that_does_not_log_never_waits_for_the_card(kind: str, tmp_path: Path) -> None:
-    never = NeverWaits(WARM_UP, PERIOD)
+    never = NeverWaits(WARM_UP, PERIOD, STEPS)
     short_toy(tmp_path, STEPS, *EVERY_STEP, *KINDS[kind], save=False, hooks=[never]).run()
     assert never.watched == (STEPS - WARM_UP) * (PERIOD - 1) / PERIOD
 
 
 @pytest.mark.usefixtures("card")
 def test_a_wait_would_be_seen(tmp_path: Path) -> None:
-    training = short_toy(tmp_path, STEPS, *EVERY_STEP, save=False, hooks=[NeverWaits(WARM_UP, PERIOD), Reader(50)])
+    training = short_toy(
+        tmp_path, STEPS, *EVERY_STEP, save=False, hooks=[NeverWaits(WARM_UP, PERIOD, STEPS), Reader(50)]
+    )
     with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
         training.run()
     torch.cuda.set_sync_debug_mode("default")
