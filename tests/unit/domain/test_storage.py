@@ -28,7 +28,7 @@ NAMED, NEW, DATA = "spec.checkpoint.volume.claimName", "spec.checkpoint.volume",
 NO_CLAIM = f"{NAMED}: there is no PersistentVolumeClaim mine in this namespace; make it"
 NO_DATA = NO_CLAIM.replace(NAMED, DATA)
 GOES = "is being deleted; a new one is waited for"
-TAKEN = "exists and belongs to somebody else; delete it or rename the job"
+TAKEN = "the PersistentVolumeClaim job-checkpoints exists and belongs to somebody else; delete it or rename the job"
 NOT_SHARED = ", which cannot be mounted on 2 nodes; give a claim that is ReadWriteMany, or spec.nodes: 1"
 
 
@@ -52,7 +52,7 @@ def made(**changes: Any) -> dict[str, ClaimView]:
         (MINE, claims(modes="ReadOnlyMany"), "CheckpointVolumeReadOnly",
          f"{NAMED}: mine is ReadOnlyMany, and checkpoints are written; give a claim that is ReadWriteMany or "
          "ReadWriteOnce or ReadWriteOncePod"),
-        *((MADE, claims("job-checkpoints", made_for=other), "ClaimNameTaken", f"{NEW}: job-checkpoints {TAKEN}")
+        *((MADE, claims("job-checkpoints", made_for=other), "ClaimNameTaken", f"{NEW}: {TAKEN}")
           for other in ("", "other")),
         *((MINE | TWO, claims(modes=modes), "CheckpointVolumeNotShareable",
            f"{NAMED}: mine is {modes.replace(' ', ' or ')}{NOT_SHARED}")

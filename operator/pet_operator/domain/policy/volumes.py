@@ -62,7 +62,8 @@ def _checkpoints(observed: Observed) -> list[Problem]:
     if claim is None or claim is of_predecessor(observed):
         return []  # it is made, once there is none
     if claim.made_for != job.name:
-        return [(NAME_TAKEN, f"{_FIELD}: {name} exists and belongs to somebody else; delete it or rename the job")]
+        words = "exists and belongs to somebody else; delete it or rename the job"
+        return [(NAME_TAKEN, f"{_FIELD}: the PersistentVolumeClaim {name} {words}")]
     return _unfit(_FIELD, name, claim, job.spec.nodes)
 
 
