@@ -155,6 +155,21 @@ def test_pods_that_a_namespace_does_not_allow_are_refused_with_the_remedy_and_pa
     assert played.reaches("job", "Running")["attempt"] == 1
 
 
+def test_a_quota_that_some_of_the_pods_do_not_fit_into_is_named_and_tried_again(played: Jobs) -> None:
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/pods": "1"}}}
+    path = f"/api/v1/namespaces/{played.namespace.name}/resourcequotas"
+    played.plane.request("POST", path, quota)
+    counted = {"count/pods": "1"}
+    wait_for("the quota", lambda: played.plane.request("GET", f"{path}/few").get("status", {}).get("hard") == counted)
+    played.apply(job(nodes=2))
+    status = played.wait("job", "refused", lambda status: status.get("reason") == "CreateRefused")
+    assert "exceeded quota: few" in status["message"]
+    assert len(played.objects()["pods"]) == 1
+    wait_for("the event", lambda: ("CreateRefused", status["message"]) in played.events("job"))
+    played.plane.request("DELETE", f"{path}/few")
+    assert played.reaches("job", "Running")["attempt"] == 1
+
+
 def test_what_the_scheduler_says_of_a_pod_is_said_of_the_job(played: Jobs) -> None:
     played.apply(job(gpusPerNode=1, overrides={"MISC.DEVICE": "cuda"}))
     status = played.wait("job", "unschedulable", lambda status: status.get("reason") == "Unschedulable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from harness.observing import SERVICE, begun, claims, ended, later, observed, pod, pods, said, seen, stands
+from harness.observing import SERVICE, begun, claims, ended, later, observed, pod, pods, report, said, seen, stands
 from harness.timeless import NOON
 
 from pet_operator.domain.decide import decide
@@ -19,6 +19,21 @@ EVERYTHING = {"nodes": 2, "config": "MISC: {}", "checkpoint": {"volume": {"size"
 
 def made(actions: tuple[Action, ...]) -> list[str]:
     return [f"{action.kind.kind} {action.manifest['metadata']['name']}" for action in actions if type(action) is Create]
+
+
+def test_pods_that_waited_for_one_that_a_quota_does_not_allow_are_not_to_blame() -> None:
+    """Their launchers give up after a while: the quota is the cause, and no restart is counted."""
+    quota = Refusal("CreateRefused", "Pod job-1-1: exceeded quota: few")
+    view = begun(spec={"nodes": 2}, service=SERVICE)
+    view = replace(view, pods=(pod(0),), refused=quota)
+    view = seen(view, decide(view, NOON))
+    assert stands(view.status) == ("Pending", "CreateRefused", quota.message)
+    decision = decide(replace(view, pods=(ended(0, 75, report(75)),), refused=None), later(600))
+    status = decision.status
+    words = "pod job-1-1: Disrupted: CreateRefused: Pod job-1-1: exceeded quota: few"
+    assert (*stands(status), status.attempt, status.recent_restarts) == ("Restarting", "Disrupted", words, 2, ())
+    own = decide(replace(view, pods=(ended(0, 78, report(78)),), refused=None), later(600)).status
+    assert own.reason == "InvalidConfig", "what no peer brings about"
 
 
 def test_what_pods_need_is_made_before_them_and_the_service_first() -> None:

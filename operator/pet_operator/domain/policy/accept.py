@@ -48,10 +48,11 @@ def _drift(observed: Observed) -> Statement | None:
     return Statement("True", "Valid") if _as_before(observed).reason == SPEC_DRIFT else None
 
 
-def was_refused(observed: Observed) -> bool:
-    """Of a job under way. It has its attempt, so it is valid: what was not accepted was one of its objects, which is
-    made by now."""
-    return _as_before(observed).status == "False"
+def was_refused(observed: Observed) -> Statement | None:
+    """What was said of a job under way that was not accepted. It has its attempt, so it is valid: it was one of its
+    objects that could not be made. None if all could."""
+    before = _as_before(observed)
+    return before if before.status == "False" else None
 
 
 def _as_before(observed: Observed) -> Statement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 
@@ -30,6 +30,7 @@ from pet_operator.domain.ends import (
     reason_of,
 )
 from pet_operator.domain.policy import reports
+from pet_operator.domain.policy.accept import was_refused
 from pet_operator.domain.policy.deadline import cannot_start
 from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.policy.lost import in_doubt, lost
@@ -94,15 +95,15 @@ def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> Attempt
     if not failures:
         never = cannot_start(observed, now)
         return AttemptEnd(never) if never else None
-    return _named(observed, failures, now)
+    return _named(observed, failures, complete)
 
 
-def _named(observed: Observed, failures: list[Failure], now: datetime) -> AttemptEnd:
+def _named(observed: Observed, failures: list[Failure], complete: bool) -> AttemptEnd:
     """With a node go the peers of its ranks: they lose them, or wait for them in vain."""
     if any(reason_of(failure) == NODE_LOST for failure in failures):
         failures = [failure for failure in failures if failure.class_ != HANG]
     if all(failure.class_ in _BY_OTHERS for failure in failures):
-        failures = [*failures, *reports.under_way(observed)]
+        failures = [*failures, *reports.under_way(observed), *_never_made(observed, complete)]
     pods = observed.current
     taken = {pod.name for pod in pods if pod.terminating or pod.disrupted}
     cause = min(failures, key=lambda failure: _place(failure, taken))
@@ -153,6 +154,18 @@ def _limit(job: PetTrainingJob) -> str:
     resources = trainer_of(job.spec.template).get("resources") or {}
     memory = (resources.get("limits") or {}).get("memory")
     return f"its limit is {memory}" if memory else "it has no limit of its own: the node had no more"
+
+
+def _never_made(observed: Observed, complete: bool) -> list[Failure]:
+    """The first pod of those that the API server would not have, a quota's fault for example: those that were made have
+    waited for it."""
+    refusal = was_refused(observed)
+    if complete or refusal is None:
+        return []
+    return [
+        replace(failure, type=refusal.reason, message=refusal.message)
+        for failure in _absent(observed, observed.current)[:1]
+    ]
 
 
 def _absent(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:
