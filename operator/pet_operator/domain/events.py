@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pet_operator.domain.conditions import CHECKPOINT_HEALTHY
+from pet_operator.domain.conditions import ACCEPTED, CHECKPOINT_HEALTHY
 from pet_operator.domain.decision import Validation
 from pet_operator.domain.ends import STORAGE_FULL, describe
 from pet_operator.domain.policy.avoid import words as avoiding
 from pet_operator.domain.policy.backoff import DISRUPTION_WINDOW, DISRUPTIONS_AT_EASE, often_disrupted
 from pet_operator.domain.policy.hang import words
+from pet_operator.domain.policy.requests import IGNORED
 from pet_operator.domain.policy.starting import BINDING_VOLUMES, FIRST_STEP
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, Condition, JobStatus
 
@@ -25,7 +26,8 @@ class Event:
 
 def transitions(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
     """What has changed between two statuses. With the first attempt comes what the checks found worth knowing."""
-    return (*_checkpoint_lost(old, new), *_refused(old, new), *_hung(old, new), *_steps(old, new, validation))
+    told = (*_checkpoint_lost(old, new), *_refused(old, new), *_ignored(old, new), *_hung(old, new))
+    return (*told, *_steps(old, new, validation))
 
 
 def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Event, ...]:
@@ -77,7 +79,7 @@ def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
 
 def _refused(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
     """The disk has begun to refuse checkpoints while training goes on."""
-    said, before = _health(new), _health(old)
+    said, before = _condition(new, CHECKPOINT_HEALTHY), _condition(old, CHECKPOINT_HEALTHY)
     if said is None or said.reason != STORAGE_FULL or new.attempt > old.attempt:
         return ()
     if before is not None and before.reason == STORAGE_FULL:
@@ -85,8 +87,16 @@ def _refused(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
     return (Event(STORAGE_FULL, f"no checkpoint can be written: {said.message}", warning=True),)
 
 
-def _health(status: JobStatus) -> Condition | None:
-    return next((condition for condition in status.conditions if condition.type == CHECKPOINT_HEALTHY), None)
+def _ignored(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
+    """A person waits for a restart in vain."""
+    said, before = _condition(new, ACCEPTED), _condition(old, ACCEPTED)
+    if said is None or said.reason != IGNORED or (before is not None and before.message == said.message):
+        return ()
+    return (Event(IGNORED, said.message, warning=True),)
+
+
+def _condition(status: JobStatus, kind: str) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == kind), None)
 
 
 def _attempt(new: JobStatus) -> Event:

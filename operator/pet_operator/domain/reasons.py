@@ -88,6 +88,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "Suspending": "the job is to be suspended: the ranks save and leave",
         "RestartRequested": "a restart was asked for: the ranks save and leave, or the next attempt begins",
         "Deleting": "the job is being deleted, and something keeps it from going: nothing more is done for it",
+        "RestartIgnored": "the annotation `pet.dev/restart-requested` has no effect; the message says why",
         "SpecDrift": "the spec is not the one that the attempt was made from",
     },
     "How an attempt ended": ENDS,

@@ -180,6 +180,52 @@ def test_a_request_is_a_time_that_is_not_before_the_job(value: str, restarts: bo
     assert bool(decide(view, later(60)).actions) == restarts
 
 
+NO_EFFECT = "metadata.annotations[pet.dev/restart-requested] has no effect: "
+GIVE = "; give the time of the request, as date -u +%FT%TZ prints it"
+LAST = "2026-01-31T12:00:10Z, the last request that was followed"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("true", "'true' is no time"),
+        ("now", "'now' is no time"),
+        (write_time(later(-1)), "2026-01-31T11:59:59Z is before the job was made"),
+        (write_time(later(9)), f"2026-01-31T12:00:09Z is not after {LAST}"),
+    ],
+)
+def test_a_request_that_has_no_effect_is_said_once_with_what_to_do(value: str, why: str) -> None:
+    view = running(created=NOON)
+    view = replace(view, status=replace(view.status, restart_requested=later(10)))
+    before, words = view.status, f"{NO_EFFECT}{why}{GIVE}"
+    view = replace(view, job=replace(view.job, annotations={RESTART_REQUESTED: value}))
+    decision = decide(view, later(60))
+    assert decision.actions == ()
+    assert said(decision.status, "Accepted") == ("True", "RestartIgnored", words)
+    assert transitions(before, decision.status, view.validation) == (Event("RestartIgnored", words, warning=True),)
+    view = seen(view, decision)
+    again = decide(view, later(61)).status
+    assert (again, transitions(view.status, again, view.validation)) == (view.status, ())
+
+    view = replace(view, job=replace(view.job, annotations={}))
+    assert said(decide(view, later(62)).status, "Accepted") == ("True", "Valid", "")
+
+
+def test_a_request_that_was_followed_is_not_ignored() -> None:
+    view = asked(running())
+    view = replace(view, status=replace(view.status, restart_requested=later(30)))
+    assert said(decide(view, later(60)).status, "Accepted") == ("True", "Valid", "")
+
+
+def test_what_the_checks_warned_of_is_said_again_once_no_request_is_ignored() -> None:
+    view = running(warnings=(("NoEffect", "STEPS: none"),))
+    lost = replace(view, job=replace(view.job, annotations={RESTART_REQUESTED: "true"}))
+    lost = seen(lost, decide(lost, later(60)))
+    assert said(lost.status, "Accepted")[1] == "RestartIgnored"
+    again = decide(replace(lost, job=view.job), later(61)).status
+    assert said(again, "Accepted") == ("True", "NoEffect", "STEPS: none")
+
+
 def test_a_request_is_met_once() -> None:
     view = replace(asked(running()), status=replace(running().status, restart_requested=later(30)))
     assert decide(view, later(60)).actions == ()
@@ -223,7 +269,10 @@ def test_a_failed_job_that_is_invalid_by_now_fails_anew_and_the_request_is_done_
 def test_a_job_that_succeeded_does_not_begin_again() -> None:
     view = replace(running(), pods=(ended(0, 0, report(0)),))
     view = seen(view, decide(view, later(10)))
-    assert decide(asked(view), later(40)).status == view.status
+    decision = decide(asked(view), later(40))
+    assert (decision.actions, decision.status.phase, decision.status.attempt) == ((), "Succeeded", 1)
+    words = f"{NO_EFFECT}the job has succeeded; to train anew, apply it under another name"
+    assert said(decision.status, "Accepted") == ("True", "RestartIgnored", words)
 
 
 def test_another_spec_than_the_attempt_s_is_said_and_nothing_else() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pet_operator.domain.conditions import ACCEPTED, Statement
 from pet_operator.domain.decision import Observed, Validation
 from pet_operator.domain.policy import requests, takeover, volumes
@@ -13,6 +15,11 @@ _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 1000
 
 def accept(observed: Observed) -> Statement:
     """False with reason InvalidConfig is the user's to mend; any other False may pass by itself."""
+    said, ignored = _accepted(observed), requests.ignored(observed)
+    return Statement("True", requests.IGNORED, ignored) if ignored and said.status == "True" else said
+
+
+def _accepted(observed: Observed) -> Statement:
     if observed.refused is not None and observed.under_way:
         return Statement("False", observed.refused.reason, observed.refused.message)
     if observed.over and requests.restart(observed) is None:
@@ -59,4 +66,6 @@ def _as_before(observed: Observed) -> Statement:
     """What was judged stays so: edits of a running job are refused by the API server, or wait for its end, and a later
     operator may know other rules."""
     before = next((condition for condition in observed.status.conditions if condition.type == ACCEPTED), None)
+    if before is not None and before.reason == requests.IGNORED:  # which is said anew as long as it is so
+        return _judged(replace(observed.validation, problems=()))
     return Statement(before.status, before.reason, before.message) if before else Statement("True", "Valid")
