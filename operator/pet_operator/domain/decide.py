@@ -146,7 +146,8 @@ def _make(observed: Observed, now: datetime) -> Decision:
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
-        return _decision(observed, advance(observed, now), now, _lacking(observed))
+        status = replace(advance(observed, now), config_map=clean.config_map(job))
+        return _decision(observed, status, now, (*_lacking(observed), *clean.former_config(observed)))
     if going := volumes.going(observed):
         return _decision(observed, replace(status, reason=volumes.TERMINATING, message=going), now)
     if observed.refused is not None:

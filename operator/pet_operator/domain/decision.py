@@ -101,7 +101,8 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object of this name if it still has this uid. `force`: at once, whatever may still run of it."""
+    """Delete the object of this name if it still has this uid; empty: if it is the job's, for what nobody watches.
+    `force`: at once, whatever may still run of it."""
 
     kind: Kind
     name: str

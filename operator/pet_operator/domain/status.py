@@ -177,12 +177,14 @@ class Condition:
 class JobStatus:
     """The whole status; `attempt` 0 means that none was begun.
 
+    `config_map` is the one that its pods have the configuration from, empty if none is embedded, or it has none yet;
     `restart_requested` is the newest request that an attempt followed, `recent_restarts` are the times of the counted
     restarts since the newest checkpoint last advanced.
     """
 
     observed_generation: int = 0
     spec_hash: str = ""
+    config_map: str = ""
     restart_requested: datetime | None = None
     phase: str = ""
     reason: str = ""

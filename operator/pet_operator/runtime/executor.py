@@ -69,7 +69,7 @@ class Executor:
                 if isinstance(action, Create):
                     await self._create(action, owner, owner_uid)
                 else:
-                    await self._delete(action, owner)
+                    await self._delete(action, owner, owner_uid)
             except (ApiError, Refused, OSError, TimeoutError) as error:
                 return error
         return None
@@ -88,10 +88,15 @@ class Executor:
         if made is not None and action.kind in (POD, SERVICE, CLAIM):
             self._seen(action.kind.plural, made)
 
-    async def _delete(self, action: Delete, owner: Key) -> None:
+    async def _delete(self, action: Delete, owner: Key, owner_uid: str) -> None:
+        key, grace = Key(owner.namespace, action.name), 0 if action.force else None
+        if not (uid := action.uid):
+            found = await self._gateway.get(action.kind, key)
+            if found is None or not _is_ours(found, action.kind, owner, owner_uid):
+                return
+            uid = found["metadata"]["uid"]
         try:
-            key, grace = Key(owner.namespace, action.name), 0 if action.force else None
-            going = await self._gateway.delete(action.kind, key, uid=action.uid, grace=grace)
+            going = await self._gateway.delete(action.kind, key, uid=uid, grace=grace)
         except ApiError as error:
             if error.status != 404:  # gone; with 409 it is another one of this name, or is to be asked for again
                 raise

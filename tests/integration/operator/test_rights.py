@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 from harness.cluster import Jobs, Requests, job, what
 from harness.stage import Stage
@@ -53,6 +55,13 @@ def test_every_right_is_used_and_no_other_is_missed(stage: Stage, played: Jobs) 
         stage.end(played, "job-1-1", 78)
         played.reaches("job", "Failed")  # through one pod: the other is deleted
         wait_for("its deletion", lambda: len(played.pods("job")) == 1)
+        played.apply(job("edited", suspend=True, config=CONFIG))
+        for spec in ({"suspend": False}, {"suspend": True}, {"suspend": False, "config": f"{CONFIG}# edited\n"}):
+            played.kubectl("patch", "ptj", "edited", "--type", "merge", "-p", json.dumps({"spec": spec}))
+            played.reaches("edited", "Suspended" if spec["suspend"] else "Running")
+        kept = names.config_map("edited", f"{CONFIG}# edited\n")
+        wait_for("the end of the old one", lambda: f"edited-config-{kept[-8:]}" in played.objects()["configmaps"])
+        assert [name for name in played.objects()["configmaps"] if name.startswith("edited")] == [kept]
         played.kubectl("patch", "ptj", "job", "--type", "merge", "-p", '{"spec": {"ttlSecondsAfterFinished": 0}}')
         wait_for("the end of its time to live", lambda: "/job\n" not in played.kubectl("get", "ptj", "-o", "name"))
 

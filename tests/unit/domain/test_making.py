@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from harness.observing import SERVICE, begun, claims, ended, later, observed, pod, pods, report, said, seen, stands
+from harness.observing import (
+    SERVICE,
+    begun,
+    claims,
+    ended,
+    job,
+    later,
+    observed,
+    pod,
+    pods,
+    report,
+    running,
+    said,
+    seen,
+    stands,
+)
 from harness.timeless import NOON
 
+from pet_operator.domain import names
+from pet_operator.domain.constants import CONFIG_MAP
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Action, Create, Refusal
+from pet_operator.domain.decision import Action, Create, Delete, Refusal
 from pet_operator.domain.status import AttemptRecord, CheckpointStatus
 
 CLAIM, GOING = (claims("job-checkpoints", made_for="job", terminating=terminating) for terminating in (False, True))
@@ -19,6 +37,29 @@ EVERYTHING = {"nodes": 2, "config": "MISC: {}", "checkpoint": {"volume": {"size"
 
 def made(actions: tuple[Action, ...]) -> list[str]:
     return [f"{action.kind.kind} {action.manifest['metadata']['name']}" for action in actions if type(action) is Create]
+
+
+def test_the_configuration_before_goes_once_no_pod_uses_it() -> None:
+    def configured(text: str | None) -> dict[str, Any]:
+        return {"nodes": 1} if text is None else {"nodes": 1, "config": text}
+
+    view = replace(running(spec=configured("A: 1")), generation=1)
+    old = view.status.config_map
+    assert old == names.config_map("job", "A: 1")
+    for text in ("A: 2", None):
+        view = replace(view, job=job(**configured(text), suspend=True), pods=(), trainers={})
+        view = seen(view, decide(view, later(10)))
+        view = replace(view, job=job(**configured(text)))
+        view = seen(view, decide(view, later(20)))
+        attempt = view.status.attempt
+        assert [action for action in decide(view, later(21)).actions if type(action) is Delete] == []
+        view = replace(view, pods=(pod(0, "Pending", attempt=attempt),))
+        decision = decide(view, later(22))
+        assert decision.actions == (Delete(CONFIG_MAP, old, ""),)
+        view = seen(view, decision)
+        assert decide(view, later(23)).actions == ()
+        old = view.status.config_map
+    assert old == ""
 
 
 def test_pods_that_waited_for_one_that_a_quota_does_not_allow_are_not_to_blame() -> None:

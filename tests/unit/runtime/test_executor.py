@@ -258,3 +258,16 @@ async def test_nothing_to_do_is_nothing_done() -> None:
 
 def test_the_service_goes_first_so_that_names_resolve_when_pods_start() -> None:
     assert CREATES[0].kind is SERVICE
+
+
+@pytest.mark.parametrize("whose", ["ours", "somebody else's", "nobody's"])
+async def test_what_nobody_watches_is_deleted_if_it_is_the_job_s(whose: str) -> None:
+    bench = Bench()
+    (config,) = (create.manifest for create in CREATES if create.kind is CONFIG_MAP)
+    if whose != "nobody's":
+        owners = config["metadata"]["ownerReferences"] if whose == "ours" else []
+        bench.api.put(CONFIG_MAP, {**config, "metadata": {**config["metadata"], "ownerReferences": owners}})
+    name = config["metadata"]["name"]
+    assert await bench.do(Delete(CONFIG_MAP, name, "")) == []
+    assert bench.written() == ([f"delete {name}"] if whose == "ours" else [])
+    assert len(bench.api.all(CONFIG_MAP)) == (whose == "somebody else's")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pet_operator.domain.constants import POD
+from pet.config.job import PetTrainingJob
+from pet_operator.domain import names
+from pet_operator.domain.constants import CONFIG_MAP, POD
 from pet_operator.domain.decision import Delete, Observed
 from pet_operator.domain.policy.lost import lost
 from pet_operator.domain.views import PodView
@@ -56,6 +58,17 @@ def outdated(observed: Observed) -> tuple[Delete, ...]:
     newest = observed.status.attempt
     former = (pod for pod in observed.pods if pod.attempt < newest)
     return removal(observed, (pod for pod in former if not pod.over or pod.attempt < newest - 1))
+
+
+def config_map(job: PetTrainingJob) -> str:
+    """The ConfigMap of the job's configuration, empty if none is embedded."""
+    return names.config_map(job.name, job.spec.config) if job.spec.config is not None else ""
+
+
+def former_config(observed: Observed) -> tuple[Delete, ...]:
+    """The ConfigMap of the attempts before, once this one has its pods and another: no pod uses it any more."""
+    old = observed.status.config_map
+    return (Delete(CONFIG_MAP, old, ""),) if old not in ("", config_map(observed.job)) else ()
 
 
 def finished(observed: Observed) -> tuple[Delete, ...]:
