@@ -175,8 +175,9 @@ class World:
             self._node(name, cut=False)
 
     async def vanish(self, which: int) -> None:
-        """A pod is gone without a trace."""
-        if pod := self._pick(which):
+        """A pod is gone without a trace. One that has finished stays: that it has would be known to the operator that
+        saw it alone, whose successor has to begin another attempt."""
+        if (pod := self._pick(which)) and pod.get("status", {}).get("phase") != "Succeeded":
             self._lost.add(pod["metadata"]["name"])
             self.api.drop(POD, pod["metadata"]["name"])
 
