@@ -13,7 +13,7 @@ from testbed.process_node import NodeSpec, ProcessNodes, checkout_image
 from testbed.processes import Server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def nodes(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNodes]:
     """A cluster with two nodes."""
     folder = tmp_path_factory.mktemp("cluster")
@@ -25,7 +25,7 @@ def nodes(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def operator(nodes: ProcessNodes) -> Iterator[Operator]:
     """Its operator."""
     with Operator(nodes.plane) as running:

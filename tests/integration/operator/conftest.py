@@ -13,9 +13,10 @@ from testbed.process_node import ProcessNodes
 from testbed.processes import Server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def operator(control_plane: ControlPlane, nodes: ProcessNodes) -> Iterator[Operator]:
-    """The operator of the cluster whose pods train."""
+    """The operator of the cluster whose pods train. It ends with each module: other tests on that control plane say
+    themselves how jobs stand."""
     install(control_plane)
     with Operator(control_plane) as running:
         yield running
@@ -30,7 +31,7 @@ def jobs(control_plane: ControlPlane, operator: Operator) -> Iterator[Jobs]:
     assert requests.refused() == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The cluster on which trainings are played."""
     with playing(tmp_path_factory.mktemp("stage")) as running:

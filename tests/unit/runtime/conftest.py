@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             examples = is_hypothesis_test(getattr(item, "obj", None))
-            item.add_marker(pytest.mark.timeout(300 if examples else 20))
+            item.add_marker(pytest.mark.timeout(300 if examples else 60))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -68,7 +68,7 @@ def test_so_is_junk_in_annotations(text: str) -> None:
     outcome(JOB["spec"], **dict.fromkeys((constants.RESTART_REQUESTED, constants.TAKE_OVER), text))
 
 
-@pytest.mark.timeout(60)  # some are large, and a machine may be busy
+@pytest.mark.timeout(300)  # some are large, and a machine may be busy
 @pytest.mark.parametrize("name", hostile())
 def test_what_somebody_might_try_is_a_condition_or_pods(name: str) -> None:
     spec = hostile()[name]
