@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -22,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 # The API server takes objects of 10,000 levels, from anybody who may write a job. None of them may be too deep to be
 # read here: kopf and we would try it again and again, and read no other. A copy takes two calls a level.
 _LEVELS = 50_000
+# New objects between two looks for cycles among them; Python's 700 are a small part of what one answer is read into.
+_YOUNG = 50_000
 _NAMESPACE_HELP = "look after this one, may be given again; default: all"
 _NODES_HELP = "watch nodes, which takes a ClusterRole, to find lost ones at once (%(default)s)"
 _POLL_HELP = "between two questions to each launcher (%(default)s)"
@@ -31,6 +34,7 @@ def main() -> None:
     """Run the operator until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a part of it failed, 2 usage."""
     settings = read_settings(sys.argv[1:])
     sys.setrecursionlimit(_LEVELS)
+    gc.set_threshold(_YOUNG)
     logs.set_up(settings.log_format)
     try:
         asyncio.run(application.run(settings))
