@@ -145,12 +145,14 @@ def test_a_copy_of_the_configuration_that_fails_leaves_the_former_one(
     copy = training.checkpoints / "toy.yaml"
     before = copy.read_text()
 
-    def full(path: Path, data: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(data[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    replace = os.replace
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    def full(source: str | Path, target: str | Path) -> None:
+        if Path(target) == copy:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
     training.again(cfg=toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "SOLVER.OPTIMIZER.BASE_LR", 0.5)).build()
     assert copy.read_text() == before
     assert [path.name for path in training.checkpoints.glob(".*.tmp")] == []

@@ -13,6 +13,7 @@ import torch
 
 from pet.config import Config
 
+_AS_IT_IS = nullcontext()
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -28,20 +29,22 @@ class Precision:
     def __init__(self, amp: Config, device: torch.device) -> None:
         self.dtype = compute_dtype(amp)
         self._device = device
-        self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        self._scales = self.dtype is torch.float16
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._scales)
         self._overflows = torch.zeros((), device=device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """A model that runs inside computes in this precision."""
-        return nullcontext() if self.dtype is torch.float32 else torch.autocast(self._device.type, self.dtype)
+        return _AS_IT_IS if self.dtype is torch.float32 else torch.autocast(self._device.type, self.dtype)
 
     def scale(self, loss: torch.Tensor) -> torch.Tensor:
         """What backward gets."""
-        return self._scaler.scale(loss)
+        return self._scaler.scale(loss) if self._scales else loss
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         """Give the gradients their true values, once per step."""
-        self._scaler.unscale_(optimizer)
+        if self._scales:
+            self._scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
         """Let the optimizer step, unless a gradient overflowed.
@@ -49,7 +52,7 @@ class Precision:
         Returns the numbers of the scaling, scalars on the device: `amp_scale` of the next step, and `amp_overflows`,
         how many steps in a row up to this one were left out.
         """
-        if not self._scaler.is_enabled():
+        if not self._scales:
             optimizer.step()
             return {}
         # torch tells only by a read of the device whether a step was left out; this is what it would read.
@@ -63,12 +66,12 @@ class Precision:
 
     def state_dict(self) -> dict[str, Any]:
         """The scale and its history; empty where nothing is scaled. Reads the device."""
-        if not self._scaler.is_enabled():
+        if not self._scales:
             return {}
         return {**self._scaler.state_dict(), "overflows": int(self._overflows)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; an empty state, of a run that scaled nothing, changes nothing."""
-        if self._scaler.is_enabled() and state:
+        if self._scales and state:
             self._scaler.load_state_dict(state)
             self._overflows.fill_(state["overflows"])

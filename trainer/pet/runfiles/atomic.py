@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,10 +14,13 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_bytes(path: Path, data: bytes) -> None:
     """The same with bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by methods of Path: the metric file is replaced again and again, and they cost more than the disk.
+    temporary = os.path.join(path.parent, f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
