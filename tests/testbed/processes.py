@@ -59,7 +59,7 @@ class Server:
                 start_new_session=True, preexec_fn=_end_with_parent,
             )  # fmt: skip
 
-    def wait_until(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], seconds: float = 180.0) -> None:
         """Wait for `ready()`. Raises ServerFailed if it ends before, or is not ready in time."""
         limit = time.monotonic() + seconds
         while not ready():
