@@ -1,9 +1,11 @@
 """What befalls real trainings on a cluster beside the loss of pods: another job in their folder, a deletion in the
-middle of a save."""
+middle of a save, kubelets that all lose the API server."""
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from testbed.process_node import ProcessNodes
 from testbed.waiting import wait_for
 
 from pet.store.folder import Folder
+from pet_operator.domain.policy.lost import LOST_SECONDS
 
 # Ranks that are held are no hang.
 PATIENT = {"stallSeconds": 3600}
@@ -25,6 +28,19 @@ PATIENT = {"stallSeconds": 3600}
 def training(tmp_path: Path, fashion_mnist: Path, jobs: Jobs, nodes: ProcessNodes) -> ClusterTraining:
     """Two ranks in two pods."""
     return ClusterTraining(tmp_path / "training", fashion_mnist, ranks=2, pods=2, jobs=jobs, nodes=nodes)
+
+
+@pytest.fixture
+def all_cut_off(nodes: ProcessNodes, training: ClusterTraining) -> Iterator[Callable[[], None]]:
+    """Cuts all nodes off; however the test ends, they are there again, before its jobs go."""
+
+    def cut() -> None:
+        for node in nodes.nodes:
+            nodes.cut_off(node.name)
+
+    yield cut
+    for node in nodes.nodes:
+        nodes.rejoin(node.name)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -88,3 +104,29 @@ def test_a_job_that_is_deleted_in_the_middle_of_a_save_leaves_a_checkpoint_that_
     newest, *_ = [folder.verify(entry) for entry in folder.entries()]
     assert newest.iteration == training.steps_done[-1] >= 10
     assert not [name for name in folder.names() if name.startswith((".tmp-", ".bad-"))]
+
+
+def test_kubelets_that_all_lose_the_api_server_cost_no_step_and_no_pod(
+    training: ClusterTraining,
+    jobs: Jobs,
+    nodes: ProcessNodes,
+    all_cut_off: Callable[[], None],
+    uninterrupted: dict[int, Training],
+) -> None:
+    training.hooks = held("Gate", training, before=12)
+    jobs.apply(training.manifest(deadlines=PATIENT))
+    jobs.reaches(NAME, "Running")
+    pods = [pod["metadata"]["uid"] for pod in jobs.pods(NAME)]
+    all_cut_off()
+    words = "most nodes of the cluster are not ready"
+    jobs.wait(NAME, "told of that", lambda status: words in status["message"])
+    until = time.monotonic() + 2 * LOST_SECONDS  # as the operator counts
+    wait_for("what is not to happen", lambda: time.monotonic() > until, 10 * LOST_SECONDS)
+    for node in nodes.nodes:
+        nodes.rejoin(node.name)
+    jobs.wait(NAME, "told of no more", lambda status: words not in status["message"])
+    assert [pod["metadata"]["uid"] for pod in jobs.pods(NAME)] == pods
+    (training.folder / "open-before-12").touch()
+    status = jobs.reaches(NAME, "Succeeded")
+    assert (status["attempt"], status["restarts"]) == (1, 0)
+    check_end(training, uninterrupted[2])
