@@ -27,6 +27,17 @@ for _point in POINTS:
     setattr(Everywhere, _point, _noting(_point))
 
 
+def mute(kind: type[Exception]) -> Exception:
+    """An error of this kind whose text cannot be made."""
+
+    class Mute(kind):  # type: ignore[misc, valid-type]
+        def __str__(self) -> str:
+            raise LookupError
+
+    error: Exception = Mute()
+    return error
+
+
 class Bad:
     """Raises an error at a point of a step."""
 

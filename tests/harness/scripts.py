@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import active_children, set_start_method
 from pathlib import Path
+from unittest.mock import patch
 
 from torch._utils import ExceptionWrapper
 
@@ -61,6 +62,10 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 def main(args: Namespace, session: Session) -> None:
     """Fail as the first option says, or train with a worker and fail in the third step, or end a worker at work."""
     what, *_ = [*args.opts, "nothing"]
+    if what == "no-room-for-new-files":
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patch("pet.runfiles.failure.replace_text", side_effect=full).start()
+        raise ERRORS["value"]()
     if what in ERRORS:
         raise ERRORS[what]()
     if what == "end-workers":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness.hooks import Bad, Everywhere
+from harness.hooks import Bad, Everywhere, mute
 from harness.toy import ToyModel, short_toy
 
 from pet.engine.errors import NonFiniteLoss, PeerLost
@@ -71,14 +71,31 @@ def test_a_hook_that_exits_the_process_is_let_go_after_the_others_were_told(tmp_
 
 
 def test_a_lost_peer_is_told_from_a_mistake_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    training = short_toy(
-        tmp_path, 3, hooks=[Bad(2, RuntimeError("Connection closed by peer [127.0.0.1]:7\nat line 5"))]
-    )
-    with pytest.raises(PeerLost, match=r"^Connection closed by peer \[127.0.0.1\]:7$") as caught:
+    error = RuntimeError("[/torch/gloo/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:7\nat line 5")
+    training = short_toy(tmp_path, 3, hooks=[Bad(2, error)])
+    with pytest.raises(PeerLost, match=r"\] Connection closed by peer \[127.0.0.1\]:7$") as caught:
         training.run()
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert training.files == []
     assert published().hook_errors == {}
+
+
+@pytest.mark.parametrize("text", ["no labels: Connection refused by the label server", "Timed out waiting for a file"])
+def test_a_mistake_that_speaks_of_a_connection_is_no_lost_peer(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RuntimeError, match=f"^{text}"):
+        short_toy(tmp_path, 3, hooks=[Bad(2, RuntimeError(text))]).run()
+    assert published().hook_errors == {"Bad": 1}
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_an_error_that_cannot_tell_its_text_reaches_the_hooks_and_passes_through(
+    tmp_path: Path, kind: type[Exception]
+) -> None:
+    hook = Everywhere()
+    with pytest.raises(kind) as caught:
+        short_toy(tmp_path, 3, hooks=[Bad(2, mute(kind)), hook]).run()
+    assert type(caught.value).__name__ == "Mute"
+    assert hook.calls[-2:] == ["on_exception", "after_train"]
 
 
 class Greedy(ToyModel):

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from harness.scripts import run_script
 
+from pet.engine import entry
+from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
 
 CFG = "--cfg=cfgs/tasks/toy/toy.yaml"
@@ -96,6 +100,23 @@ def test_the_end_of_a_worker_at_work_is_no_error(tmp_path: Path) -> None:
     # torch watches its workers, and raises in whatever line the rank is at when one of them is killed.
     ended = run_script(tmp_path, CFG, "end-workers")
     assert ended.code == 0, ended.output
+
+
+def test_a_report_finds_room_where_no_new_file_does(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "no-room-for-new-files")
+    assert ended.code == 1
+    assert ended.failure is not None
+    assert (ended.failure.type, ended.failure.message) == ("ValueError", "oh")
+
+
+def test_where_run_files_find_no_room_the_code_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(script: str) -> Session:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(entry, "open_session", full)
+    with pytest.raises(SystemExit) as caught:
+        entry._open_session("tools/tasks/toy/train_net.py")
+    assert caught.value.code == 79
 
 
 @pytest.mark.parametrize(("error", "code"), [("value", 1), ("config", 78), ("peer", 75), ("stop", 143)])

@@ -7,11 +7,21 @@ import os
 from pathlib import Path
 
 import pytest
+from harness.hooks import mute
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.failure import MESSAGE_BYTES, TRACEBACK_BYTES, Failure, head, read_failure, tail, write_failure
+from pet.runfiles.failure import (
+    MESSAGE_BYTES,
+    TRACEBACK_BYTES,
+    Failure,
+    head,
+    read_failure,
+    reserve_failure,
+    tail,
+    write_failure,
+)
 
 
 def account(error: BaseException) -> Failure:
@@ -76,3 +86,22 @@ def test_cut_texts_fit_and_are_unchanged_if_they_fitted(text: str, limit: int) -
     for cut, kept in ((head(text, limit), text.startswith), (tail(text, limit), text.endswith)):
         assert len(cut.encode()) <= limit
         assert (cut == text) if len(text.encode()) <= limit else kept(cut.strip("…"))
+
+
+def test_an_error_that_cannot_tell_its_text_is_told_all_the_same() -> None:
+    failure = account(mute(ValueError))
+    assert (failure.type, failure.message) == ("Mute", "its text cannot be made: LookupError in Mute.__str__")
+    assert "in account" in failure.traceback
+
+
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_a_report_needs_no_room_that_was_not_reserved(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "failure"
+    reserve_failure(path)
+    assert read_failure(path) is None
+    room = sum(file.stat().st_size for file in tmp_path.iterdir())
+    failure = account(ValueError("\x01" * size))
+    write_failure(path, failure)
+    assert read_failure(path) == failure
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= room
+    assert os.listdir(tmp_path) == ["failure"]

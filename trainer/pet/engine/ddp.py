@@ -24,6 +24,7 @@ from pet.engine.compiling import compile_model, first_compilation
 from pet.engine.distributed import all_gather_objects, get_world_size, peer_errors
 from pet.engine.precision import Precision
 from pet.engine.rng import get_rng_state, set_rng_state
+from pet.runfiles.failure import text_of
 
 Batch = tuple[Any, Any, Any]
 
@@ -106,7 +107,7 @@ def sum_losses(outputs: dict[str, Any]) -> torch.Tensor:
 
 def explain_unused(error: BaseException, model: nn.Module) -> RuntimeError | None:
     """For DDP's error about parameters without a gradient one that names them and the key; None for other errors."""
-    found = _NO_GRADIENT.search(str(error))
+    found = _NO_GRADIENT.search(text_of(error))
     if found is None:
         return None
     names = [name for name, parameter in unwrap(model).named_parameters() if parameter.requires_grad]

@@ -18,13 +18,15 @@ from torch.distributed.rendezvous import rendezvous
 from pet.engine.errors import PeerLost
 from pet.engine.likeness import facts_of_this_rank, require_alike
 from pet.engine.signs import begin_collective
+from pet.runfiles.failure import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
 
-# gloo and NCCL report a vanished peer as a plain RuntimeError in some paths (backward, waits): these are its words.
+# gloo and NCCL report a vanished peer as a plain RuntimeError in some paths (backward, waits). These are its words, and
+# the names in it of who says them: a user's own code may say the same of a server of its own.
 _LOST_PEER = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -35,6 +37,7 @@ _LOST_PEER = (
     "NCCL communicator was aborted",
     "remote process exited",
 )
+_SPEAKERS = ("/gloo/", "NCCL")
 
 _control_group: dist.ProcessGroup | None = None
 
@@ -148,4 +151,7 @@ def is_peer_error(error: BaseException) -> bool:
     """Whether the error says that another rank, or the connection to it, is gone."""
     if isinstance(error, (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST_PEER)
+    if not isinstance(error, RuntimeError):
+        return False
+    text = text_of(error)
+    return any(words in text for words in _LOST_PEER) and any(name in text for name in _SPEAKERS)

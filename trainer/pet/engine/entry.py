@@ -22,9 +22,10 @@ from pet.engine.session import Session, open_session
 from pet.launch.handover import ensure_ranks
 from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.failure import Failure, message_of, write_failure
+from pet.runfiles.failure import Failure, message_of, reserve_failure, write_failure
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.stacks import offer_stacks
+from pet.store.errors import NO_ROOM
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def run(
     argv = sys.argv[1:] if argv is None else list(argv)
     ensure_ranks(script, argv)
     faulthandler.enable()
-    session = open_session(script)
+    session = _open_session(script)
     offer_stacks(session.run_dir.stacks(session.local_rank))
     try:
         main(parse_args(argv), session)
@@ -62,6 +63,20 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
             f"{unknown[0]!r} is no option of the training script: leave it out; it takes KEY VALUE pairs",
         )
     return args
+
+
+def _open_session(script: str) -> Session:
+    """The session, with room for this rank's last words. Where its files find no room, nobody could read them: only the
+    exit code tells."""
+    try:
+        session = open_session(script)
+        reserve_failure(session.run_dir.failure(session.local_rank))
+    except OSError as full:
+        if full.errno not in NO_ROOM:
+            raise
+        logger.error("this rank cannot start, there is no room for its run files: %s", full)
+        sys.exit(ExitCode.STORAGE_FULL)
+    return session
 
 
 def _leave(session: Session, error: BaseException) -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from pet.runfiles.atomic import replace_bytes
+from pet.runfiles.failure import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def peak_memory_mib() -> int:
 
 def explain_out_of_memory(error: BaseException, iteration: int, shape: Sequence[int]) -> torch.OutOfMemoryError | None:
     """For torch's error one that says in which step, with which batch of this rank, and what to do; None for others."""
-    if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in str(error):
+    if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in text_of(error):
         return None
     where = f"in iteration {iteration} with a batch of {list(shape)}, after a peak of {peak_memory_mib()} MiB"
     return torch.OutOfMemoryError(

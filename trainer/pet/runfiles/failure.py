@@ -13,6 +13,7 @@ from pet.runfiles.heartbeat import Heartbeat
 
 MESSAGE_BYTES = 2048
 TRACEBACK_BYTES = 3072
+_ROOM_BYTES = 32768  # JSON takes six bytes for some characters of one
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,40 @@ class Failure:
 
 def message_of(error: BaseException) -> str:
     """What an error says. Of one that torch brought from a loader's worker, whose message is a traceback, the end."""
-    text = str(error)
+    text = text_of(error)
     if "\nOriginal Traceback " not in text:
         return text
     last = text.rstrip().rpartition("\n")[2]
     return last.partition(": ")[2] or last
 
 
+def text_of(error: BaseException) -> str:
+    """`str(error)`; of one whose class cannot make it, which must not hide what happened, why it cannot."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"its text cannot be made: {type(broken).__name__} in {type(error).__name__}.__str__"
+
+
+def reserve_failure(path: str | Path) -> None:
+    """Take the room for a report while there is some: a full disk is what many reports tell of. Raises OSError."""
+    _reserved(path).write_bytes(b" " * _ROOM_BYTES)
+
+
 def write_failure(path: str | Path, failure: Failure) -> None:
-    """Write the report as a whole. Raises OSError."""
-    replace_text(Path(path), json.dumps(asdict(failure)))
+    """Write the report as a whole, into what was reserved for it. Raises OSError."""
+    text = json.dumps(asdict(failure))
+    try:
+        with open(_reserved(path), "r+b") as room:
+            room.write(text.encode())  # what is left of the spaces belongs to no JSON
+    except FileNotFoundError:
+        replace_text(Path(path), text)
+    else:
+        _reserved(path).replace(path)
+
+
+def _reserved(path: str | Path) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.reserved")
 
 
 def read_failure(path: str | Path) -> Failure | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pet.engine.distributed import all_gather_objects, broadcast_object, gather_objects, is_main_process
+from pet.runfiles.failure import text_of
 
 T = TypeVar("T")
 
@@ -68,8 +69,12 @@ def gather_checked(value: T, check: Callable[[T], object]) -> list[T]:
 
 def _portable(error: Exception | None) -> Exception | None:
     """The error as other ranks can receive it: itself, or its text where its type cannot be pickled."""
+    if error is None:
+        return None
+    text = text_of(error)
     try:
-        copy = pickle.loads(pickle.dumps(error))
+        if str(pickle.loads(pickle.dumps(error))) == text:
+            return error
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error if str(copy) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
+        pass
+    return RuntimeError(f"{type(error).__name__}: {text}")
