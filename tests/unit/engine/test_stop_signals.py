@@ -5,6 +5,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+from harness.ranks import run_ranks
+
+from pet.engine.distributed import get_rank
+from pet.engine.signals import catch_stop_signals
+from pet.engine.stop import StopAgreement
+
 PROGRAM = """
 import os, signal, sys, threading
 from pet.engine.signals import catch_stop_signals, stop_requested
@@ -31,3 +38,22 @@ def test_a_stop_signal_sets_a_flag_and_nothing_else() -> None:
 
 def test_later_signals_change_nothing() -> None:
     assert run(signal.SIGINT, signal.SIGTERM, signal.SIGTERM).stdout.split() == ["SIGINT", "1"]
+
+
+def _boundaries_until_the_stop(step_seconds: float | None) -> int:
+    """At how many boundaries a rank asks until it knows of the stop that rank 1 is asked for before the first."""
+    catch_stop_signals()
+    agreement = StopAgreement()
+    if step_seconds is not None:
+        agreement.pace(step_seconds)
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    boundary = 1
+    while not agreement.reached(boundary):
+        boundary += 1
+    return boundary
+
+
+@pytest.mark.parametrize(("step_seconds", "boundaries"), [(20.0, 1), (None, 1), (0.4, 2)])
+def test_where_steps_are_long_no_step_is_made_after_a_stop_signal(step_seconds: float | None, boundaries: int) -> None:
+    assert run_ranks(_boundaries_until_the_stop, 2, step_seconds) == [boundaries, boundaries]

@@ -27,6 +27,7 @@ from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
 from pet.engine.hooks.schedule import LRScheduler
 from pet.engine.hooks.timing import IterationTimer
 from pet.engine.loader import TrainLoader
+from pet.engine.loop import TrainLoop
 from pet.engine.session import Session
 from pet.engine.stop import StopAgreement
 
@@ -318,3 +319,47 @@ def test_a_best_model_that_the_disk_refuses_is_counted_and_training_goes_on(
     assert loop.iteration == 4
     assert loop.session.metrics.checkpoint_failures == {"ENOSPC": 2}
     assert training.files == ["model_iter4.pth"]
+
+
+@pytest.mark.parametrize(
+    ("grace", "saved"),
+    # An evaluation of a toy is always longer than the first leaves, and shorter than the second.
+    [("0.000001", {2: [2], 4: [2, 4], 6: [2, 4, 5, 6]}), ("100000", {2: [2], 4: [2], 6: [2, 5]})],
+    ids=["long", "short"],
+)
+def test_what_a_stop_in_a_long_evaluation_would_lose_is_saved_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace: str, saved: dict[int, list[int]]
+) -> None:
+    monkeypatch.setenv("PETJOB_GRACE_SECONDS", grace)
+    there: dict[int, list[int]] = {}
+
+    def evaluate(model: Any) -> dict[str, float]:
+        there[2 * len(there) + 2] = [n for n in range(1, 7) if f"model_iter{n}.pth" in training.files]
+        return {"top1": 0.5}
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 7, "TEST.FREQUENCY_ITERS", 2, "SOLVER.SNAPSHOT_ITER", 5,
+                     "SOLVER.SNAPSHOT_KEEP", 0)  # fmt: skip
+    training = Toy(
+        tmp_path, cfg,
+        last_hooks=lambda session, loader: [Evaluation(session, evaluate, cfg, loader, key_metric="top1")],
+    )  # fmt: skip
+    training.run()
+    assert {iteration: there[iteration] for iteration in saved} == saved
+
+
+def test_an_evaluation_that_is_owed_saves_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(Exception): ...
+
+    def cut(model: Any) -> dict[str, float]:
+        raise Cut
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    training = Toy(
+        tmp_path, cfg, last_hooks=lambda session, loader: [Evaluation(session, cut, cfg, loader, key_metric="top1")]
+    )
+    with pytest.raises(Cut):
+        training.run()
+    assert training.files == ["model_error2.pth", "model_iter2.pth"]
+    monkeypatch.setattr(TrainLoop, "save", None)
+    with pytest.raises(Cut):
+        training.again().run()

@@ -2,7 +2,9 @@
 
 At a boundary every rank begins a reduce of its flag on the control group; at the next boundary it looks at the result.
 Whoever was asked to stop, all ranks see it at the same step. Between two rounds lie so many steps as fit half a second:
-rare enough to cost nothing, often enough that Ctrl-C answers at once.
+rare enough to cost nothing, often enough that Ctrl-C answers at once. Where a step takes longer than that, or its time
+is not known yet, the result is awaited at once: that costs nothing beside the step, and one step more may be too
+much for the time that is left after a stop signal.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ class StopAgreement:
         self._round: dist.Work | None = None
         self._last_round = 0
         self._interval = 1
+        self._at_once = True
 
     def pace(self, step_seconds: float) -> None:
         """Set the distance of rounds from the step time, which must be the same number on every rank."""
         self._interval = max(1, int(LATENCY_SECONDS / max(step_seconds, 1e-4)))
+        self._at_once = step_seconds > LATENCY_SECONDS
 
     def reached(self, iteration: int) -> bool:
         """Whether all ranks stop after this step. Raises PeerLost if one of them is gone."""
@@ -43,6 +47,7 @@ class StopAgreement:
             with peer_errors():
                 self._round = dist.all_reduce(self._flag, dist.ReduceOp.MAX, group=control_group(), async_op=True)
             self._last_round = iteration
+            return self._at_once and self.settle()
         return False
 
     def settle(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pet.engine.checkpoint.agreement import on_rank_0
 from pet.engine.errors import NonFinite, PeerLost, StorageFull
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import LoopHook, Priority
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     pass
 
 logger = logging.getLogger(__name__)
+
+
+# Of the time that ranks have after a stop signal: an evaluation may take longer than the one before, and a save has to
+# fit in after it.
+_LONG_EVALUATION = 0.25
 
 
 def note_failure(session: Session, iteration: int, error: OSError) -> None:
@@ -51,6 +57,9 @@ class PeriodicCheckpoint(LoopHook):
     disk that is full for a while. Each failure puts one more period of work at risk: after `failures` of them in a row
     (0: any number) training ends. The last save and the one at a stop have to succeed. Whether there is room at all is
     asked once, after the first step, when the optimizer has all of its state.
+
+    An evaluation hears no stop signal. Where it may last longer than the time that ranks have after one, it begins with
+    a save: else a stop within it would lose what was trained since the newest checkpoint.
 
     In the `background` a periodic save waits for the copy of the state alone; how its write ended, rank 0 hears between
     later steps, and tells of it only then. The last save and the one at a stop wait for the disk.
@@ -81,6 +90,15 @@ class PeriodicCheckpoint(LoopHook):
         if not self._room_is_known:
             self._require_room(storage.iter)
         if self.period > 0 and storage.iter % self.period == 0:
+            self._save(self.failures, background=self.background)
+
+    def secure(self, seconds: float) -> None:
+        """Save what a stop in an evaluation of so many seconds would lose. Collective; rank 0's number counts."""
+        trainer = self.trainer
+        if trainer.iteration in (self._begun_at, trainer.checkpointer.iteration):
+            return
+        grace = stop_seconds(self.session.environment.grace_seconds)
+        if on_rank_0(lambda: seconds > _LONG_EVALUATION * grace):
             self._save(self.failures, background=self.background)
 
     def on_stop(self, reason: str) -> None:

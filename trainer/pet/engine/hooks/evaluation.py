@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from pet.engine.ddp import broadcast_buffers, unwrap
 from pet.engine.events import EventStorage
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import LoopHook, Priority
-from pet.engine.hooks.checkpoint import may_fail
+from pet.engine.hooks.checkpoint import PeriodicCheckpoint, may_fail
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
@@ -28,8 +30,9 @@ class Evaluation(LoopHook):
 
     It gets the model that trains, with the averaged weights where there is an EMA, in its training mode, and sees to
     `pet.engine.evaluation.evaluating` itself.
-    The save of the same step comes first, so a failure in here loses no training. What was evaluated is kept in the
-    state: a run that resumes at a step whose evaluation is still owed begins with it.
+    The save of the same step comes first, so a failure in here loses no training. A step without one gets one where the
+    evaluation is long, or not known to be short: a stop signal has to wait for its end. What was evaluated is kept in
+    the state: a run that resumes at a step whose evaluation is still owed begins with it.
     """
 
     priority = Priority.EVALUATION
@@ -52,6 +55,7 @@ class Evaluation(LoopHook):
         self.key_metric = key_metric
         self.newest: dict[str, float] = {}
         self.evaluated_at = 0
+        self._seconds = math.inf  # of the evaluation before; not known yet
 
     def before_train(self) -> None:
         """Evaluate first if the checkpoint was saved and its evaluation was not done any more."""
@@ -77,6 +81,8 @@ class Evaluation(LoopHook):
         return iteration > 0 and (iteration == self.max_iter or (self.period > 0 and iteration % self.period == 0))
 
     def _run(self) -> None:
+        if (checkpoints := self.trainer.hooks.find(PeriodicCheckpoint)) is not None:
+            checkpoints.secure(self._seconds)
         with self.session.within(Section.EVAL):
             self._evaluate(self.trainer.iteration)
 
@@ -84,8 +90,10 @@ class Evaluation(LoopHook):
         model = unwrap(self.trainer.model)
         broadcast_buffers(model)
         average = self.trainer.hooks.find(EMA)
+        begun = time.monotonic()
         with average.swapped() if average else nullcontext():
             self.newest = self.evaluate(model)
+        self._seconds = time.monotonic() - begun
         self.evaluated_at = iteration
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
         logger.info("Evaluation on %s at iteration %d: %s", self.dataset, iteration, numbers)
