@@ -245,3 +245,14 @@ def test_a_copy_holds_nothing_of_what_it_was_taken_of() -> None:
 
 def test_memory_that_may_be_taken_is_known() -> None:
     assert 0 < available_memory() < 2**50
+
+
+def test_every_tensor_of_a_state_has_a_buffer_of_its_own() -> None:
+    one, other = torch.zeros(3), torch.ones(3)
+    state = {"a": {"b": one}, "a.b": other, "list": [one, {0: other}], "list.1": {"0": one}}
+    assert differences(state, HostCopy().take(state)) == []
+
+
+def test_weights_become_contiguous_in_the_copy() -> None:
+    weights = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    assert HostCopy().take({"model": {"w": weights}})["model"]["w"].is_contiguous()

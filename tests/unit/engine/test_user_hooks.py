@@ -116,6 +116,15 @@ def test_every_entry_that_cannot_be_built_is_named(module: str) -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+@pytest.mark.parametrize(("source", "told"), [("class Watch\n", "expected ':'"), ("Watch = Wtach\n", "'Wtach' is not")])
+def test_a_module_that_is_no_python_is_a_mistake_of_the_configuration(
+    tmp_path: Path, module: str, source: str, told: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(source)
+    with pytest.raises(ConfigError, match=f"{module}:Watch' cannot be built: .*{told}"):
+        build_user_hooks([{"type": f"{module}:Watch"}])
+
+
 def trained(folder: Path, module: str, *overrides: Any) -> dict[str, Any]:
     """A short training with both hooks, named in the configuration; the hooks by class."""
     hooks = [{"type": f"{module}:Watch", "args": {"every": 2}}, {"type": f"{module}:Duck"}]

@@ -10,13 +10,14 @@ import torch
 # Beside the copy the writer needs memory for its pickles, and the disk's cache should not be squeezed out.
 _HEADROOM = 1.5
 _CGROUP = Path("/sys/fs/cgroup")
+_Place = tuple[str | int, ...]  # the keys on the way to a tensor; names of weights have dots in them
 
 
 class HostCopy:
     """Buffers by place in the state, made at the first copy and used again: page-locked for tensors of a GPU."""
 
     def __init__(self) -> None:
-        self._buffers: dict[str, torch.Tensor] = {}
+        self._buffers: dict[_Place, torch.Tensor] = {}
         self._copied: torch.cuda.Event | None = None
 
     def fits(self, size: int) -> bool:
@@ -29,7 +30,7 @@ class HostCopy:
         Copies from a GPU are queued behind the work it has, so that later steps change nothing of them and the caller
         does not wait: `wait` does, before the copy is read.
         """
-        copy: dict[str, Any] = self._copy(state, "")
+        copy: dict[str, Any] = self._copy(state, ())
         if any(buffer.is_pinned() for buffer in self._buffers.values()):
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
@@ -40,21 +41,21 @@ class HostCopy:
         if self._copied is not None:
             self._copied.synchronize()
 
-    def _copy(self, value: Any, place: str) -> Any:
+    def _copy(self, value: Any, place: _Place) -> Any:
         if isinstance(value, torch.Tensor):
             buffer = self._buffer(value, place)
             buffer.copy_(value.detach(), non_blocking=True)
             return buffer
         if isinstance(value, dict):
-            return type(value)((key, self._copy(item, f"{place}.{key}")) for key, item in value.items())
+            return type(value)((key, self._copy(item, (*place, key))) for key, item in value.items())
         if isinstance(value, (list, tuple)):
-            return type(value)(self._copy(item, f"{place}.{index}") for index, item in enumerate(value))
+            return type(value)(self._copy(item, (*place, index)) for index, item in enumerate(value))
         return value
 
-    def _buffer(self, tensor: torch.Tensor, place: str) -> torch.Tensor:
+    def _buffer(self, tensor: torch.Tensor, place: _Place) -> torch.Tensor:
         kept = self._buffers.get(place)
         if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype:
-            form = torch.contiguous_format if place.startswith(".model.") else torch.preserve_format
+            form = torch.contiguous_format if place[0] == "model" else torch.preserve_format
             kept = torch.empty_like(tensor, device="cpu", memory_format=form, pin_memory=tensor.is_cuda)
             self._buffers[place] = kept
         return kept

@@ -112,7 +112,7 @@ def build_user_hooks(entries: list[dict[str, Any]]) -> list[Any]:
     for position, entry in enumerate(entries):
         try:
             hooks.append(_user_hook(entry))
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+        except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
             problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry['type']!r} cannot be built: {error}"))
             first = first or error
     if problems:
