@@ -72,9 +72,9 @@ def _portable(error: Exception | None) -> Exception | None:
     if error is None:
         return None
     text = text_of(error)
+    as_text = RuntimeError(f"{type(error).__name__}: {text}")
     try:
-        if str(pickle.loads(pickle.dumps(error))) == text:
-            return error
+        copy = pickle.loads(pickle.dumps(error))
     except Exception:
-        pass
-    return RuntimeError(f"{type(error).__name__}: {text}")
+        return as_text
+    return error if text_of(copy) == text else as_text
