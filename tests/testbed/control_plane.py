@@ -94,8 +94,11 @@ class ControlPlane:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
         return str(self.request("POST", path, body)["status"]["token"])
 
-    def request(self, method: str, path: str, body: object = None, *, user: str = "admin") -> dict[str, Any]:
-        """One request to the API server, answered with JSON; PATCH is a merge patch. Raises urllib.error.HTTPError."""
+    def request(
+        self, method: str, path: str, body: object = None, *, user: str = "admin", seconds: float = 30.0
+    ) -> dict[str, Any]:
+        """One request to the API server, answered with JSON within `seconds`; PATCH is a merge patch. Raises
+        urllib.error.HTTPError and TimeoutError."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         request = urllib.request.Request(
             f"{self.url}{path}",
@@ -103,7 +106,7 @@ class ControlPlane:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token(user)}", "Content-Type": kind},
         )
-        with urllib.request.urlopen(request, timeout=30, context=self._tls) as reply:
+        with urllib.request.urlopen(request, timeout=seconds, context=self._tls) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
 

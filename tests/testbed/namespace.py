@@ -37,8 +37,8 @@ class Namespace:
             if pod["metadata"].get("finalizers"):  # a test that failed has left it
                 self.release("pods", pod["metadata"]["name"])
         self._plane.request("DELETE", self._path)  # nothing new can be made; what is left goes within some seconds
-        self._plane.request("DELETE", f"{self._path}/pods", {"gracePeriodSeconds": 1})
-        wait_for(f"the end of the pods in {self.name}", lambda: not self.all("pods"))
+        self._plane.request("DELETE", f"{self._path}/pods", {"gracePeriodSeconds": 1}, seconds=600)  # of thousands
+        wait_for(f"the end of the pods in {self.name}", lambda: self.count("pods") == 0, 600.0)
 
     def create(self, plural: str, manifest: Manifest) -> Manifest:
         """Make an object."""
