@@ -97,6 +97,25 @@ def test_a_hook_without_a_priority_runs_as_a_user_s() -> None:
     assert calls == ["plain", "writer"]
 
 
+def test_on_an_error_the_engine_s_hooks_go_before_those_that_may_take_their_time() -> None:
+    calls: list[str] = []
+
+    class Slow:
+        priority = Priority.TIMER
+
+        def on_exception(self, exc: BaseException) -> None:
+            calls.append("user")
+
+    class Saving(LoopHook):
+        priority = Priority.CHECKPOINT
+
+        def on_exception(self, exc: BaseException) -> None:
+            calls.append("engine")
+
+    HookSet([Slow(), Saving()]).on_exception.all(exc=ValueError())
+    assert calls == ["engine", "user"]
+
+
 def test_the_second_hook_of_a_class_demands_a_name() -> None:
     # detectron2 silently loses the state of one of them.
     with pytest.raises(ConfigError, match=r"TRAIN.HOOKS.*'Counter'.*another `name`"):

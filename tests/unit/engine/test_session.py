@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,10 @@ def test_a_copy_of_the_configuration_that_fails_leaves_the_former_one(
     training.again(cfg=toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "SOLVER.OPTIMIZER.BASE_LR", 0.5)).build()
     assert copy.read_text() == before
     assert [path.name for path in training.checkpoints.glob(".*.tmp")] == []
+
+
+def test_numbers_are_published_again_where_the_run_folder_was_cleaned_away(tmp_path: Path) -> None:
+    session = toy_session(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    session.publish()
+    assert session.run_dir.metrics(0).exists()

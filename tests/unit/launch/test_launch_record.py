@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,3 +97,13 @@ def test_newest_checkpoint_is_remembered_while_a_new_start_has_told_of_none(tmp_
     assert record.snapshot().checkpoint == 40
     start(record, tmp_path / "start2", steps=1, checkpoint=50)
     assert record.snapshot().checkpoint == 50
+
+
+def test_ranks_whose_folder_is_deleted_are_still_seen(tmp_path: Path) -> None:
+    record = Record()
+    group = start(record, tmp_path / "run", steps=3)
+    record.snapshot()
+    shutil.rmtree(group.directory.path)
+    snapshot = record.snapshot()
+    assert {rank: beat.iteration for rank, beat in snapshot.observation.heartbeats.items()} == {0: 3, 1: 3}
+    assert snapshot.counters.steps == {0: 3, 1: 3}

@@ -11,7 +11,7 @@ from harness.busy import TIMEOUT, beat, writing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.runfiles.heartbeat import HeartbeatWriter, Section, read_heartbeat
+from pet.runfiles.heartbeat import HeartbeatReader, HeartbeatWriter, Section, read_heartbeat
 
 READS = 20_000
 
@@ -28,6 +28,26 @@ def test_new_heartbeat_tells_who_it_is_and_that_nothing_is_done(tmp_path: Path) 
     assert (beat.attempt, beat.restart, beat.rank, beat.local_rank, beat.pid) == (2, 1, 5, 1, os.getpid())
     assert (beat.section, beat.iteration, beat.steps, beat.last_step_seconds) == (Section.INIT, 0, 0, 0.0)
     assert before <= beat.monotonic_seconds <= time.monotonic()
+
+
+def test_a_rank_whose_file_is_deleted_is_still_heard(tmp_path: Path) -> None:
+    # systemd clears a user's files in memory when the last session ends, and a training may go on.
+    heart, reader = writer(tmp_path / "beat"), HeartbeatReader(tmp_path / "beat")
+    assert reader.read() is not None
+    (tmp_path / "beat").unlink()
+    heart.step(7, 0.5, 0.25)
+    beat = reader.read()
+    assert beat is not None
+    assert beat.iteration == 7
+
+
+def test_a_reader_waits_for_its_file(tmp_path: Path) -> None:
+    reader = HeartbeatReader(tmp_path / "beat")
+    assert reader.read() is None
+    (tmp_path / "beat").touch()
+    assert reader.read() is None
+    writer(tmp_path / "beat")
+    assert reader.read() is not None
 
 
 def test_steps_add_up_and_changes_of_section_keep_them(tmp_path: Path) -> None:

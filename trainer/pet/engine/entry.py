@@ -111,6 +111,7 @@ def _report(session: Session, error: BaseException, code: ExitCode) -> None:
         iteration=session.iteration,
     )
     try:
+        session.run_dir.create()  # a cleaner of temporary files may have taken it
         write_failure(session.run_dir.failure(session.local_rank), failure)
     except OSError as full:
         logger.error("the failure report was not written: %s", full)

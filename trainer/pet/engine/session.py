@@ -132,6 +132,7 @@ class Session:
         if self.rank != 0:
             return
         try:
+            self.run_dir.create()  # a cleaner of temporary files may have taken it
             write_metrics_file(self.run_dir.metrics(self.local_rank), self.metrics)
         except OSError as error:
             if not self._publish_failed:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pet.runfiles.heartbeat import Heartbeat, read_heartbeat
+from pet.launch.ranks import RankGroup
+from pet.runfiles.heartbeat import Heartbeat
 from pet.runfiles.histogram import Histogram
 from pet.runfiles.metrics import JobMetrics, read_metrics_file
-from pet.runfiles.rundir import RunDirectory
 
 Key = TypeVar("Key", int, str)
 Amount = TypeVar("Amount", int, float, Histogram)
@@ -22,16 +22,16 @@ class Observation:
     metrics: JobMetrics | None
 
 
-def observe(directory: RunDirectory, ranks: dict[int, int]) -> Observation:
-    """Read what the ranks of a start (local to global) have written so far."""
+def observe(group: RankGroup) -> Observation:
+    """Read what the ranks of a start have written so far."""
     heartbeats = {}
     metrics = None
-    for local_rank, rank in ranks.items():
-        heartbeat = read_heartbeat(directory.heartbeat(local_rank))
+    for local_rank, rank in group.ranks.items():
+        heartbeat = group.heartbeat(local_rank)
         if heartbeat is not None:
             heartbeats[rank] = heartbeat
         if rank == 0:
-            metrics = read_metrics_file(directory.metrics(local_rank))
+            metrics = read_metrics_file(group.directory.metrics(local_rank))
     return Observation(heartbeats, metrics)
 
 

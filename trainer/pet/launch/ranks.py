@@ -18,7 +18,7 @@ from pet.launch.output import RankOutput
 from pet.launch.process_state import state_of, words_for
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import Failure, read_failure
-from pet.runfiles.heartbeat import Heartbeat, Section, read_heartbeat
+from pet.runfiles.heartbeat import Heartbeat, HeartbeatReader, Section
 from pet.runfiles.rundir import RunDirectory
 from pet.runfiles.stacks import ASK, Stacks
 
@@ -64,6 +64,7 @@ class RankGroup:
         self.killed_at: float | None = None  # monotonic seconds
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._outputs: list[RankOutput] = []
+        self._beats = {local_rank: HeartbeatReader(directory.heartbeat(local_rank)) for local_rank in ranks}
         self._sent: dict[int, set[int]] = {}
         self._hung: dict[int, Failure] = {}
         self._memory = MemoryWatch(memory)
@@ -110,7 +111,11 @@ class RankGroup:
 
     def heartbeats(self) -> dict[int, Heartbeat | None]:
         """The newest one of every rank that runs, by local rank; None before its first."""
-        return {local_rank: read_heartbeat(self.directory.heartbeat(local_rank)) for local_rank in self.running}
+        return {local_rank: self.heartbeat(local_rank) for local_rank in self.running}
+
+    def heartbeat(self, local_rank: int) -> Heartbeat | None:
+        """The newest one of a rank, whether it runs or not; None before its first."""
+        return self._beats[local_rank].read()
 
     def ask_stacks(self) -> dict[int, Stacks]:
         """Have every rank that runs write its threads' stacks, if it can; by local rank."""
@@ -149,7 +154,7 @@ class RankGroup:
                 known = words_for(state_of(pid))
                 self.undead[rank] = f"rank {rank} (process {pid}) does not end{known and f': {known}'}"
                 if as_cause and local_rank not in self._hung:
-                    heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
+                    heartbeat = self.heartbeat(local_rank)
                     self._hung[local_rank] = Failure.seen(
                         ExitCode.HANG, ExitCode.HANG.exit_class, self.undead[rank], rank=rank, heartbeat=heartbeat
                     )
@@ -184,7 +189,7 @@ class RankGroup:
         pid = self._processes[local_rank].pid
         # Loader workers of a rank that crashed would hold its memory, and its output open.
         _kill_session(pid)
-        heartbeat = read_heartbeat(self.directory.heartbeat(local_rank))
+        heartbeat = self.heartbeat(local_rank)
         by_us = -code in self._sent[local_rank]
         # A rank that was woken to write its stacks may have gone on meanwhile: what it was found at counts.
         account = self._hung.get(local_rank)

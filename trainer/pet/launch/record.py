@@ -101,7 +101,7 @@ class Record:
         """All its ranks are over: keep what they did and why they ended."""
         with self._lock:
             past = self._past
-            past.observation = observe(group.directory, group.ranks)
+            past.observation = observe(group)
             past.counters += Counters.of(past.observation)
             past.checkpoint = _newest_checkpoint(past.observation, past.checkpoint)
             failures = _failures(list(group.exits.values()), restart=self._starts - 1)
@@ -121,7 +121,7 @@ class Record:
             phase, starts, ranks = self._phase, self._starts, self._ranks
         observation, counters, failures = past.observation, past.counters, past.failures
         if group is not None:
-            observation = observe(group.directory, group.ranks)
+            observation = observe(group)
             counters = counters + Counters.of(observation)
             failures = (*failures, *_failures(list(group.exits.values()), restart=starts - 1))
         return Snapshot(

@@ -27,7 +27,7 @@ from pet.launch.talk import say
 from pet.launch.verdict import Verdict, judge
 from pet.launch.watchdog import Watchdog
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.heartbeat import Section, read_heartbeat
+from pet.runfiles.heartbeat import Section
 from pet.runfiles.patience import write_patience
 from pet.runfiles.rundir import RunDirectory
 
@@ -247,5 +247,5 @@ def _is_bad(report: Report) -> bool:
 
 
 def _saving(group: RankGroup) -> bool:
-    heartbeats = (read_heartbeat(group.directory.heartbeat(local_rank)) for local_rank in group.running)
-    return any(heartbeat is not None and heartbeat.section is Section.SAVE for heartbeat in heartbeats)
+    beats = group.heartbeats().values()
+    return any(heartbeat is not None and heartbeat.section is Section.SAVE for heartbeat in beats)

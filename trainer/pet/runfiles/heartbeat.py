@@ -146,13 +146,36 @@ class HeartbeatWriter:
         self._memory[start : start + _SLOT] = self._identity + state + _CRC.pack(zlib.crc32(state, self._identity_crc))
 
 
+class HeartbeatReader:
+    """The launcher's side. The file is kept open: a rank lives on where its name is deleted, as cleaners of temporary
+    files do, and must not seem to be silent."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def read(self) -> Heartbeat | None:
+        """The newest whole record, or None while there was no file or is no record in it."""
+        if self._descriptor is None:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+        return _newest(self._descriptor)
+
+
 def read_heartbeat(path: str | Path) -> Heartbeat | None:
-    """The newest whole record, or None while there is no file or no record in it."""
+    """What a reader that is made for it reads."""
+    return HeartbeatReader(path).read()
+
+
+def _newest(descriptor: int) -> Heartbeat | None:
     for _ in range(_ATTEMPTS):
-        try:
-            data = Path(path).read_bytes()
-        except FileNotFoundError:
-            return None
+        data = os.pread(descriptor, 2 * _SLOT, 0)
         slots = [slot for slot in (data[:_SLOT], data[_SLOT:]) if _verifies(slot)]
         if slots:
             return max(map(_unpacked, slots), key=itemgetter(0))[1]

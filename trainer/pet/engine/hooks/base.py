@@ -177,7 +177,8 @@ class HookSet:
         self.after_eval = self._bind("after_eval")
         self.on_checkpoint = self._bind("on_checkpoint")
         self.on_stop = self._bind("on_stop")
-        self.on_exception = self._bind("on_exception")
+        # What the next start depends on comes before what users' hooks may take their time for.
+        self.on_exception = self._bind("on_exception", first=LoopHook)
         self.after_train = self._bind("after_train")
 
     def attach(self, loop: TrainerView) -> None:
@@ -205,9 +206,9 @@ class HookSet:
         for name in states.keys() - stateful.keys():
             logger.warning("the checkpoint holds the state of hook %s, which is not in this run", name)
 
-    def _bind(self, point: str) -> Point:
+    def _bind(self, point: str, first: type = object) -> Point:
         calls, names = [], []
-        for entry in self.hooks:
+        for entry in sorted(self.hooks, key=lambda entry: not isinstance(entry.hook, first)):
             method = getattr(entry.hook, point, None)
             if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
                 calls.append(accepting(method))
