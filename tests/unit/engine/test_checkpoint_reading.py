@@ -4,6 +4,7 @@ import builtins
 import errno
 import io
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,26 @@ def test_a_file_whose_reads_are_refused_for_good_cannot_be_read(
     path: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(path, monkeypatch, first=1, last=10**6)
-    with pytest.raises(ValueError, match=r"file cannot be read: it cannot be read: .*Input/output error"):
+    with pytest.raises(ValueError, match=r"file cannot be read: Corrupt: it cannot be read: .*Input/output error"):
         read_checkpoint(path)
     assert pauses == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_damage_of_a_file_without_a_checksum_is_never_an_error_of_the_program(zipped: bool, tmp_path: Path) -> None:
+    state = {"model": {"weight": torch.ones(4, 4), "bias": torch.arange(5)}, "scheduler": {"iteration": 5}}
+    path, dice, outcomes = tmp_path / "file", random.Random(5), set()
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole[: dice.randrange(len(whole))] if dice.random() < 0.2 else whole)
+        for _ in range(3):
+            if damaged:
+                damaged[dice.randrange(min(400, len(damaged)))] = dice.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_checkpoint(str(path))
+            outcomes.add("read")
+        except (ValueError, OSError, MemoryError) as error:
+            outcomes.add(type(error).__name__)
+    assert {"read", "ValueError"} <= outcomes

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from pet.engine.checkpoint import old_pickle
-from pet.store.errors import Corrupt
 from pet.store.files import READ_RETRIES, RETRY_SECONDS, patiently
 
 # A network volume may show a file late to another node than the one that wrote it.
@@ -32,17 +31,24 @@ def read_checkpoint(path: str, size: int | None = None) -> dict[str, Any]:
     if size is not None:
         _await(path, size)
     try:
-        state = patiently(lambda: _load(path))
-    except pickle.UnpicklingError as refused:
-        try:
-            state = old_pickle.load(path)
-        except pickle.UnpicklingError as error:
-            raise ValueError(f"{path} holds more than tensors and plain values: {error}") from refused
-    except (RuntimeError, EOFError, Corrupt) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        state = _state(path)
+    except (OSError, MemoryError):
+        raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} holds more than tensors and plain values: {error}") from error
+    except Exception as error:  # without a checksum, damage is whatever a reader then stumbles over
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a dictionary of tensors")
     return state
+
+
+def _state(path: str) -> Any:
+    """By torch's own reader; what is older than Pet 0.7, by the one that knows its names."""
+    try:
+        return patiently(lambda: _load(path))
+    except pickle.UnpicklingError:
+        return old_pickle.load(path)
 
 
 def _load(path: str) -> Any:
