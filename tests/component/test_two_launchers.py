@@ -1,4 +1,5 @@
-"""A real training over two launchers: asked to stop while it saves, twice, and a rank killed when it goes on.
+"""A real training over two launchers: asked to stop while it saves, twice, a rank killed when it goes on, and the two
+cut off from each other.
 
 A sample; `tests/reliability` has many of each.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import kills, stops
+from harness import kills, partitions, stops
 from harness.training import Training
 
 
@@ -24,3 +25,12 @@ def test_a_killed_rank_is_named_and_got_over(
     case: kills.Kills, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
 ) -> None:
     assert kills.check(case, tmp_path / "training", fashion_mnist, uninterrupted[2]) == 1
+
+
+@pytest.mark.parametrize(
+    "case", [partitions.Partition("long", ((0, 1), (1, 0)), step=30, rank=0, seconds=0.0)], ids=str
+)
+def test_neither_half_trains_on_alone(
+    case: partitions.Partition, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
+) -> None:
+    partitions.check(case, tmp_path / "training", fashion_mnist, uninterrupted[2])

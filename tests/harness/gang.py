@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launcher import alive, eventually, free_port, get_page
+from harness.network import Network
 from harness.training import ROOT, TIMEOUT, Training
 
 
@@ -54,17 +55,22 @@ class Node:
 
 
 class Gang:
-    """The launchers of one attempt of a training, and what they told. `killed` are processes that a test has killed."""
+    """The launchers of one attempt of a training, and what they told. `killed` are processes that a test has killed.
 
-    def __init__(self, training: Training, nodes: int, attempt: int = 1) -> None:
+    With a network each is on a machine of its own.
+    """
+
+    def __init__(self, training: Training, nodes: int, attempt: int = 1, network: Network | None = None) -> None:
         self.folder = training.folder
+        self.network = network
         self.folder.mkdir(parents=True, exist_ok=True)
         common = {
             "PETJOB_UID": "uid-of-the-job", "PETJOB_ATTEMPT": str(attempt), "PETJOB_METRICS_PORT": "0",
             "PET_NNODES": str(nodes), "PET_NPROC_PER_NODE": str(training.ranks // nodes),
-            "PET_MASTER_ADDR": "localhost", "PET_MASTER_PORT": str(free_port()),
+            "PET_MASTER_ADDR": "localhost" if network is None else network.address(0),
+            "PET_MASTER_PORT": str(free_port()),
         }  # fmt: skip
-        self.port = int(common["PET_MASTER_PORT"])
+        self.meeting = common["PET_MASTER_ADDR"], int(common["PET_MASTER_PORT"])
         self.killed: set[int] = set()
         self.nodes = [self._launch(training, index, common) for index in range(nodes)]
 
@@ -94,7 +100,7 @@ class Gang:
     def free_port(self) -> bool:
         """Whether nobody listens at the rendezvous any more."""
         with socket.socket() as probe:
-            return probe.connect_ex(("localhost", self.port)) != 0
+            return probe.connect_ex(self.meeting) != 0
 
     @property
     def output(self) -> str:
@@ -125,17 +131,21 @@ class Gang:
             **training.environment(), **common, "PETJOB_NODE_INDEX": str(index), "PET_NODE_RANK": str(index),
             "PETJOB_TERMINATION_LOG": str(self.folder / f"termination{index}"),
         }  # fmt: skip
+        command = training.arguments()
+        if self.network is not None:
+            environ["PETJOB_BIND_ADDRESS"] = self.network.address(index)
+            command = [*self.network.on(index), *command]
         with open(self.folder / f"out{index}", "w", encoding="utf-8") as out:
-            process = subprocess.Popen(training.arguments(), cwd=ROOT, env=environ, text=True, stdout=out,
+            process = subprocess.Popen(command, cwd=ROOT, env=environ, text=True, stdout=out,
                                        stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)  # fmt: skip
         (self.folder / f"launcher{index}.pid").write_text(str(process.pid))
         return Node(process, self.folder, index)
 
 
 @contextmanager
-def gang(training: Training, nodes: int, attempt: int = 1) -> Iterator[Gang]:
+def gang(training: Training, nodes: int, attempt: int = 1, network: Network | None = None) -> Iterator[Gang]:
     """Launchers of which nothing is left behind."""
-    made = Gang(training, nodes, attempt)
+    made = Gang(training, nodes, attempt, network)
     try:
         yield made
     finally:

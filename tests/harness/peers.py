@@ -6,13 +6,18 @@ import threading
 
 
 class DictStore:
-    """As torch's store; once `gone`, every call fails as torch's do. `calls` counts those that failed as well."""
+    """As torch's store; once `gone`, every call fails as torch's do. `calls` counts those that failed as well.
+
+    While `answers` is not set no call comes back.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self.numbers: dict[str, int] = {}
         self.gone = False
         self.calls = 0
+        self.answers = threading.Event()
+        self.answers.set()
         self._lock = threading.Lock()
 
     def set(self, key: str, value: str, /) -> None:
@@ -35,5 +40,6 @@ class DictStore:
 
     def _called(self) -> None:
         self.calls += 1
+        self.answers.wait()
         if self.gone:
             raise RuntimeError("Broken pipe")

@@ -65,7 +65,7 @@ def _hears_answers_to_this_suspicion_only(_: Path) -> None:
         first.suspect()
         heard = first.compare(place)
         second.compare(place)
-    assert heard == []
+    assert heard == {}
 
 
 def _stops_after_memory_ran_out_twice(_: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from harness.peers import DictStore
@@ -61,12 +61,12 @@ def test_who_suspects_a_hang_hears_how_far_the_others_are() -> None:
     first, second, third = (Peers(store, node, nodes=3) for node in range(3))
     assert not second.suspected
     first.suspect()
-    assert first.compare((3, 9, 4)) == []
+    assert first.compare((3, 9, 4)) == {}
     assert second.suspected
-    assert second.compare((2, 9, 4)) == [(3, 9, 4)]
+    assert second.compare((2, 9, 4)) == {0: (3, 9, 4)}
     assert not second.suspected, "it has answered"
-    assert third.compare((3, 8, 4)) == [(3, 9, 4), (2, 9, 4)]
-    assert first.compare((3, 9, 4)) == [(2, 9, 4), (3, 8, 4)]
+    assert third.compare((3, 8, 4)) == {0: (3, 9, 4), 1: (2, 9, 4)}
+    assert first.compare((3, 9, 4)) == {1: (2, 9, 4), 2: (3, 8, 4)}
 
 
 def test_an_answer_to_an_earlier_suspicion_is_none() -> None:
@@ -74,10 +74,10 @@ def test_an_answer_to_an_earlier_suspicion_is_none() -> None:
     first, second = (Peers(store, node, nodes=2) for node in range(2))
     first.suspect()
     second.compare((2, 9, 4))
-    assert first.compare((3, 9, 4)) == [(2, 9, 4)]
+    assert first.compare((3, 9, 4)) == {1: (2, 9, 4)}
     first.suspect()
-    assert first.compare((5, 12, 4)) == []
-    assert second.compare((7, 14, 4)) == [(5, 12, 4)]
+    assert first.compare((5, 12, 4)) == {}
+    assert second.compare((7, 14, 4)) == {0: (5, 12, 4)}
 
 
 def test_suspicions_at_the_same_time_become_one() -> None:
@@ -86,12 +86,36 @@ def test_suspicions_at_the_same_time_become_one() -> None:
     first.suspect()
     first.compare((3, 9, 4))
     second.suspect()
-    assert second.compare((2, 9, 4)) == []
-    assert first.compare((3, 9, 4)) == [(2, 9, 4)]
-    assert second.compare((2, 9, 4)) == [(3, 9, 4)]
+    assert second.compare((2, 9, 4)) == {}
+    assert first.compare((3, 9, 4)) == {1: (2, 9, 4)}
+    assert second.compare((2, 9, 4)) == {0: (3, 9, 4)}
 
 
 def test_alone_nobody_is_asked() -> None:
     store = DictStore()
     peers = Peers(store, node=0, nodes=1)
-    assert (peers.suspected, peers.compare((1, 1, 1)), store.calls) == (False, [], 0)
+    assert (peers.suspected, peers.compare((1, 1, 1)), store.calls) == (False, {}, 0)
+
+
+@pytest.fixture
+def cut_off() -> Iterator[DictStore]:
+    """A store whose answers do not arrive until `answers` is set."""
+    store = DictStore()
+    yield store
+    store.answers.set()
+
+
+def test_a_store_that_does_not_answer_is_waited_for_once_and_hears_later_what_there_was_to_tell(
+    cut_off: DictStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pet.launch.peers._ANSWER_SECONDS", 0.01)
+    peers = Peers(cut_off, node=1, nodes=2)
+    cut_off.answers.clear()
+    assert peers.reports() == []
+    assert (peers.reports(), peers.suspected, peers.compare((1, 1, 1))) == ([], False, {})
+    peers.publish(FINISHED, restarts=False)
+    assert cut_off.calls == 1, "no more questions, and what there is to tell waits in its turn"
+    cut_off.answers.set()
+    host = Peers(cut_off, node=0, nodes=2)
+    host.wait(NEVER, until=lambda: False)
+    assert [report.node for report in host.reports()] == [1]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -21,10 +23,16 @@ from torch.distributed.elastic.agent.server.api import (
     WorkerSpec,
     WorkerState,
 )
-from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousHandler, RendezvousParameters
+from torch.distributed.elastic.rendezvous import (
+    RendezvousError,
+    RendezvousHandler,
+    RendezvousParameters,
+    RendezvousTimeoutError,
+)
 from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
 
+from pet.launch.line import Line
 from pet.launch.peers import Peers, Store
 from pet.launch.plan import Plan
 from pet.launch.supervisor import NodeGivenUp, StoppedBeforeStart, Supervisor
@@ -32,21 +40,34 @@ from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 
 _MONITOR_SECONDS = 0.1
+_ANSWER_SECONDS = 1.0
 _LOOPBACK = "localhost"
 
 
 class Agent(SimpleElasticAgent):
-    """Lets torch's loop (rendezvous, start, monitor, restart) drive the supervisor."""
+    """Lets torch's loop (rendezvous, start, monitor, restart) drive the supervisor.
 
-    def __init__(self, spec: WorkerSpec, supervisor: Supervisor) -> None:
+    No call to the store is made in its thread: ranks have to be watched while the network is away.
+    """
+
+    def __init__(self, spec: WorkerSpec, supervisor: Supervisor, line: Line) -> None:
         super().__init__(spec)
         self._supervisor = supervisor
+        self._line = line
+
+    def _rendezvous(self, worker_group: WorkerGroup) -> None:
+        seconds = self._supervisor.plan.environment.startup_seconds
+        try:
+            # torch keeps to that limit as long as the store answers, and says more.
+            self._line.call(seconds + _ANSWER_SECONDS, super()._rendezvous, worker_group)
+        except TimeoutError as error:
+            raise RendezvousTimeoutError(f"the launcher of node 0 has not answered within {seconds:g} s") from error
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         environment = self._supervisor.plan.environment
         ranks = {worker.local_rank: worker.global_rank for worker in worker_group.workers}
         variables = {worker.local_rank: self._variables(worker_group, worker) for worker in worker_group.workers}
-        peers = Peers(cast("Store", worker_group.store), environment.node_rank, environment.nnodes)
+        peers = Peers(cast("Store", worker_group.store), environment.node_rank, environment.nnodes, self._line)
         return self._supervisor.start(ranks, variables, peers)
 
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
@@ -56,15 +77,24 @@ class Agent(SimpleElasticAgent):
         self._supervisor.end_ranks()
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
-        outcome = self._supervisor.watch()
-        if outcome is None:
-            return RunResult(state=WorkerState.HEALTHY)
+        while (outcome := self._supervisor.watch()) is None:
+            if self._is_awaited(worker_group.spec.rdzv_handler):
+                self._remaining_restarts += 1  # which torch takes off: it is not this node that failed
+                return RunResult(state=WorkerState.UNHEALTHY)
+            time.sleep(_MONITOR_SECONDS)
         if outcome.verdict.code is ExitCode.SUCCEEDED:
             finished = {worker.global_rank: None for worker in worker_group.workers}
             return RunResult(state=WorkerState.SUCCEEDED, return_values=finished)
         # torch restarts as long as this is positive, and takes one off before it does.
         self._remaining_restarts = self._supervisor.budget.left + 1 if outcome.restart else 0
         return RunResult(state=WorkerState.FAILED)
+
+    def _is_awaited(self, rendezvous: RendezvousHandler) -> bool:
+        """Whether other nodes start anew. torch asks that itself of ranks that are called healthy, without a limit."""
+        try:
+            return not self._line.blocked and self._line.call(_ANSWER_SECONDS, rendezvous.num_nodes_waiting) > 0
+        except TimeoutError:
+            return False
 
     def _exit_barrier(self) -> None:
         self._supervisor.await_peers()
@@ -88,7 +118,7 @@ class Agent(SimpleElasticAgent):
 
 def run_agent(supervisor: Supervisor) -> None:
     """Run the job's part of this node to its end; afterwards `supervisor.verdict` says how it was."""
-    handler = None
+    handler, line = None, Line()
     try:
         handler = _join(supervisor.plan)
         spec = WorkerSpec(
@@ -99,7 +129,7 @@ def run_agent(supervisor: Supervisor) -> None:
             max_restarts=supervisor.budget.limit,
             monitor_interval=_MONITOR_SECONDS,
         )
-        Agent(spec, supervisor).run()
+        Agent(spec, supervisor, line).run()
     except StoppedBeforeStart:
         supervisor.conclude(Verdict.plain(ExitCode.PREEMPTED, "stopped while no rank was running"))
     except NodeGivenUp:
@@ -108,7 +138,8 @@ def run_agent(supervisor: Supervisor) -> None:
         supervisor.lost(f"the launchers of the job's nodes did not meet: {str(error) or type(error).__name__}")
     finally:
         if handler is not None:
-            handler.shutdown()  # launchers that still wait for this node give up at once
+            with suppress(TimeoutError):  # launchers that still wait for this node give up at once
+                line.call(_ANSWER_SECONDS, handler.shutdown)
 
 
 def _join(plan: Plan) -> RendezvousHandler:

@@ -1,13 +1,14 @@
 """The end of a hang: whose fault it is, over all nodes, with the stacks of the ranks' threads; then all ranks die.
 
 One launcher finds it, and asks all others: each has its ranks write their stacks, tells how far the lowest of them is,
-and ends them. The ranks that are the lowest of the job are the cause; the others only waited.
+and ends them. The ranks that are the lowest of the job are the cause; the others only waited. Nodes that are cut off
+from one another cannot compare: each ends its own and says who did not answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pet.launch.peers import Peers
@@ -17,6 +18,7 @@ from pet.launch.watchdog import Stall, Watchdog
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure
 from pet.runfiles.heartbeat import Heartbeat
+from pet.runfiles.place import Place
 from pet.runfiles.stacks import Stacks
 
 # For the stacks to be written, and the other launchers to answer.
@@ -45,24 +47,25 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
     if stall is None:
         return False
     scene = _Scene(beats, group.ask_stacks(), {rank: state_of(group.pids[rank]) for rank in group.running})
-    others = _wait(peers, stall)
+    places = _wait(peers, stall)
     if (now := watchdog.lowest(group.heartbeats())) is None or now.place != stall.place:
         return False  # they go on after all
     _wake(group, scene)
-    if all(stall.place <= other for other in others):
-        group.condemn({rank: _account(group, scene, rank, stall) for rank in stall.ranks})
+    if all(stall.place <= place for place in places.values()):
+        mute = [node for node in peers.others if node not in places]
+        group.condemn({rank: _account(group, scene, rank, stall, mute) for rank in stall.ranks})
         watchdog.excuse(beats, stall)
     group.kill()
     return True
 
 
-def _wait(peers: Peers, stall: Stall) -> list[tuple[int, int, int]]:
+def _wait(peers: Peers, stall: Stall) -> dict[int, Place]:
     deadline = time.monotonic() + _DUMP_SECONDS
-    others = peers.compare(stall.place)
+    places = peers.compare(stall.place)
     while time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        others = peers.compare(stall.place)
-    return others
+        places = peers.compare(stall.place) or places
+    return places
 
 
 def _wake(group: RankGroup, scene: _Scene) -> None:
@@ -74,7 +77,8 @@ def _wake(group: RankGroup, scene: _Scene) -> None:
         time.sleep(_WAKE_SECONDS)
 
 
-def _account(group: RankGroup, scene: _Scene, local_rank: int, stall: Stall) -> Failure:
+def _account(group: RankGroup, scene: _Scene, local_rank: int, stall: Stall, mute: Sequence[int]) -> Failure:
+    """`mute`: nodes whose launchers did not say how far their ranks are. It may be one of those that is waited for."""
     beat = scene.beats[local_rank]
     stacks = scene.stacks[local_rank].text()
     doing = "before its first sign of life" if beat is None else f"in {beat.section.name.lower()}"
@@ -84,6 +88,7 @@ def _account(group: RankGroup, scene: _Scene, local_rank: int, stall: Stall) -> 
         words_for(scene.states[local_rank]),
         f"ranks {ranks} are at the same place" if len(stall.ranks) > 1 else "",
         "" if stacks else "it wrote no stacks",
+        f"no answer from the launcher of node {', '.join(map(str, mute))}" if mute else "",
     )
     return Failure.seen(
         ExitCode.HANG,
