@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from harness.launcher import alive, bench, eventually
+from harness.launcher import LAUNCHER, ROOT, alive, bench, eventually
 
 # Steps together until asked to stop. As ranks do, it leaves with 75 when a collective fails.
 SCRIPT = """
@@ -77,3 +77,21 @@ def test_node_whose_peer_is_gone_for_good_ends_with_75(tmp_path: Path) -> None:
         assert second.wait() == 75
         eventually(lambda: not any(alive(entry["pid"]) for entry in made.journal("start")), "no rank is left")
         assert second.termination["class"] == "PeerLost"
+
+
+def test_launchers_whose_clocks_differ_by_an_hour_make_one_gang_again_and_again(tmp_path: Path) -> None:
+    """torch takes a launcher for dead whose last word is older than 15 s, by the clocks of two machines."""
+    script = """
+    note("world", size=WORLD_SIZE)
+    wait_for("fail" if (START, RANK) == (0, 1) else "finish")
+    if START == 0:
+        os._exit(1)
+    """
+    with bench(tmp_path, script) as made:
+        launchers = made.launch_nodes(2, programs=[LAUNCHER, str(ROOT / "tests/harness/late_launcher.py")])
+        eventually(lambda: len(made.journal("world")) == 2, "both ranks run")
+        made.touch("fail")
+        eventually(lambda: len(made.journal("world")) == 4, "both ranks run again")
+        made.touch("finish")
+        assert [launched.wait() for launched in launchers] == [0, 0]
+        assert {entry["size"] for entry in made.journal("world")} == {2}

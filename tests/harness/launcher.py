@@ -14,13 +14,14 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER = "tools/train_net_all.py"
 SCRIPT = "tools/tasks/cls/train_net.py"
 CFG = "cfgs/tasks/cls/fake.yaml"
 TIMEOUT = 120.0  # seconds; a bound against hanging, not an expectation
@@ -79,7 +80,7 @@ class Bench:
         cfg.parent.mkdir(parents=True, exist_ok=True)
         cfg.write_text("MISC: {DEVICE: cpu}\nTRAIN: {DATASETS: [fashion_mnist_train]}\n")
 
-    def launch(self, *arguments: str, program: str = "tools/train_net_all.py", **environ: str) -> Launched:
+    def launch(self, *arguments: str, program: str = LAUNCHER, **environ: str) -> Launched:
         """Start a launcher with `--cfg` of this folder and further arguments and environment variables."""
         number = len(self.launched)
         variables = {
@@ -104,15 +105,15 @@ class Bench:
         self.launched.append(launched)
         return launched
 
-    def launch_nodes(self, count: int, *arguments: str, **environ: str) -> list[Launched]:
-        """Start the launchers of a job of several nodes."""
+    def launch_nodes(self, count: int, *arguments: str, programs: Sequence[str] = (), **environ: str) -> list[Launched]:
+        """Start the launchers of a job of several nodes, of `programs` if they are not all the usual one."""
         common = {
             "PETJOB_UID": "uid-of-the-job", "PETJOB_ATTEMPT": "1", "PETJOB_CHECKPOINT_DIR": "",
             "PET_NNODES": str(count), "PET_MASTER_ADDR": "localhost", "PET_MASTER_PORT": str(free_port()), **environ,
         }  # fmt: skip
         return [
-            self.launch(*arguments, **common, PETJOB_NODE_INDEX=str(node), PET_NODE_RANK=str(node))
-            for node in range(count)
+            self.launch(*arguments, program=program, **common, PETJOB_NODE_INDEX=str(node), PET_NODE_RANK=str(node))
+            for node, program in enumerate(programs or [LAUNCHER] * count)
         ]
 
     def touch(self, name: str) -> None:

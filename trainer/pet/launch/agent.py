@@ -41,6 +41,9 @@ from pet.runfiles.exits import ExitCode
 
 _MONITOR_SECONDS = 0.1
 _ANSWER_SECONDS = 1.0
+# torch strikes off a launcher after so many times 5 s without its word, by the clocks of two machines, even from a
+# round that is complete: the rest would train alone. Who never comes back is waited for until the start's own limit.
+_NEVER_DEAD = 10**8
 _LOOPBACK = "localhost"
 
 
@@ -165,5 +168,6 @@ def _join(plan: Plan) -> RendezvousHandler:
         # On one machine its own name need not resolve.
         local_addr=_LOOPBACK if address in (_LOOPBACK, "127.0.0.1") else None,
         join_timeout=seconds,
+        keep_alive_max_attempt=_NEVER_DEAD,
     )
     return create_handler(store, C10dRendezvousBackend(store, plan.run_id), parameters)
