@@ -107,6 +107,21 @@ def test_ranks_that_stand_still_together_are_all_named(bench: Bench) -> None:
     assert [failure.rank for failure in failures] == [0, 1]
 
 
+@pytest.mark.parametrize(("nodes", "ranks"), [(1, 2), (2, 1)])
+def test_of_ranks_at_the_same_place_the_one_that_was_stopped_is_the_cause(bench: Bench, nodes: int, ranks: int) -> None:
+    """It may be stopped in the very collective in which the others wait for it."""
+    script = SCRIPT.format(how="never", rank=7)
+    in_it = "    heartbeat.begin_collective()\n"
+    bench.write(script.replace(in_it, f"{in_it}    if START == 0 and number == 4 and RANK == 1:\n        stopped()\n"))
+    job = Job(bench, nodes, ranks, PETJOB_RESTARTS_LEFT="0", **STALL).start()
+    verdict = job.verdicts()[-1]
+    assert (verdict.code, verdict.rank) == (ExitCode.HANG, 1)
+    assert "in step after iteration 3; it was stopped by a signal" in verdict.message
+    assert "same place" not in verdict.message
+    failures = [failure for supervisor in job.supervisors for failure in supervisor.record.snapshot().failures]
+    assert [failure.rank for failure in failures if failure.exit_class == "Hang"] == [1]
+
+
 def test_a_rank_that_goes_on_meanwhile_did_not_hang(bench: Bench) -> None:
     """It may have been in a long step of its own, and its end be seen while its stacks are written."""
     script = """

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pet.launch.peers import Peers
+from pet.launch.peers import Claim, Peers
 from pet.launch.process_state import STOPPED, state_of, words_for
 from pet.launch.ranks import RankGroup
 from pet.launch.watchdog import Stall, Watchdog
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure
 from pet.runfiles.heartbeat import Heartbeat
-from pet.runfiles.place import Place
 from pet.runfiles.stacks import Stacks
 
 # For the stacks to be written, and the other launchers to answer.
@@ -47,11 +46,15 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
     if stall is None:
         return False
     scene = _Scene(beats, group.ask_stacks(), {rank: state_of(group.pids[rank]) for rank in group.running})
-    places = _wait(peers, stall)
+    stopped = tuple(rank for rank in stall.ranks if scene.states[rank] == STOPPED)
+    # Of ranks that are equally far it is those that others wait for: they come before.
+    claim = (*stall.place, 0 if stopped else 1)
+    places = _wait(peers, claim)
     if (now := watchdog.lowest(group.heartbeats())) is None or now.place != stall.place:
         return False  # they go on after all
     _wake(group, scene)
-    if all(stall.place <= place for place in places.values()):
+    if all(claim <= place for place in places.values()):
+        stall = replace(stall, ranks=stopped or stall.ranks)
         mute = [node for node in peers.others if node not in places]
         group.condemn({rank: _account(group, scene, rank, stall, mute) for rank in stall.ranks})
         watchdog.excuse(beats, stall)
@@ -59,12 +62,12 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
     return True
 
 
-def _wait(peers: Peers, stall: Stall) -> dict[int, Place]:
+def _wait(peers: Peers, claim: Claim) -> dict[int, Claim]:
     deadline = time.monotonic() + _DUMP_SECONDS
-    places = peers.compare(stall.place)
+    places = peers.compare(claim)
     while time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        places = peers.compare(stall.place) or places
+        places = peers.compare(claim) or places
     return places
 
 

@@ -16,7 +16,6 @@ from typing import Protocol, TypeVar
 from pet.launch.line import Line
 from pet.launch.verdict import Verdict, in_words
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.place import Place
 
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 1.0
@@ -25,6 +24,8 @@ _LEFT = "pet/left"
 _SUSPICIONS = "pet/suspicions"
 _HOST = 0  # the node whose launcher has the store
 _T = TypeVar("_T")
+# How far the lowest rank of a node is, as numbers to be compared from the first on: its place, and what else tells.
+Claim = tuple[int, ...]
 
 
 class Store(Protocol):
@@ -111,14 +112,14 @@ class Peers:
         told = self._ask(self._store.add, _SUSPICIONS, 0) if self.others else None
         return told is not None and told > self._suspicions
 
-    def compare(self, place: Place) -> dict[int, Place]:
+    def compare(self, claim: Claim) -> dict[int, Claim]:
         """Answer how far the lowest rank of this node is; returns by node what the others have answered so far."""
         if not self.others:
             return {}
         told = self._ask(self._store.add, _SUSPICIONS, 0)
         if told is not None and told > self._suspicions:
             self._suspicions = told
-            self._tell(self._store.set, _place_key(self._node, told), json.dumps(place))
+            self._tell(self._store.set, _place_key(self._node, told), json.dumps(claim))
         keys = {other: _place_key(other, self._suspicions) for other in self.others}
         answers = {other: self._ask(self._store.get, key)
                    for other, key in keys.items() if self._ask(self._store.check, [key])}  # fmt: skip
