@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from pet.launch.options import parse_options
 from pet.launch.patience import stop_seconds
 from pet.launch.plan import Plan, make_plan
 from pet.launch.record import Record
+from pet.launch.run_folder import run_folder
 from pet.launch.supervisor import Supervisor
 from pet.launch.talk import say
 from pet.launch.termination import (
@@ -34,7 +33,6 @@ from pet.launch.termination import (
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.port import write_port
-from pet.runfiles.rundir import run_files_root
 from pet.store.errors import CheckpointUnusable, Fenced, StorageFull
 
 # What keeps a launcher from starting ranks, as they themselves would end by it.
@@ -88,7 +86,7 @@ def _prepare(plan: Plan, stack: ExitStack) -> Supervisor:
     """Take the checkpoint folder and the port, and say what will run. Raises what `_REFUSALS` lists."""
     hold_folder(plan, stack)
     plan = settle(plan)
-    run_dir = _run_dir(plan.environment, stack)
+    run_dir = run_folder(plan.environment, stack)
     endpoints = Endpoints(plan.environment)
     plan = replace(plan, environment=replace(plan.environment, metrics_port=endpoints.port))
     record = Record()
@@ -149,21 +147,6 @@ def _refuse(error: BaseException) -> ExitCode:
         verdict = Verdict(code, type(error).__name__, str(error))
     write_termination_message(termination_message(verdict, None, None), os.environ)
     return verdict.code
-
-
-def _run_dir(environment: JobEnvironment, stack: ExitStack) -> Path:
-    """The run folder. One that did not exist is removed in the end."""
-    if not environment.run_dir:
-        path = Path(tempfile.mkdtemp(prefix="pet-run-", dir=run_files_root()))
-    elif (path := Path(environment.run_dir)).is_dir():
-        return path
-    else:
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            raise ConfigError.of("PETJOB_RUN_DIR", f"cannot be made ({error}): give another folder, or none") from error
-    stack.callback(shutil.rmtree, path, ignore_errors=True)
-    return path
 
 
 def _greet(plan: Plan) -> None:
