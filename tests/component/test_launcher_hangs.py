@@ -101,7 +101,8 @@ def test_ranks_that_stand_still_together_are_all_named(bench: Bench) -> None:
     bench.write(SCRIPT.format(how="never", rank=7))
     job = Job(bench, 1, 2, PETJOB_RESTARTS_LEFT="0", **STALL).start()
     (verdict,) = job.verdicts()
-    assert (verdict.code, verdict.rank, verdict.signalled) == (ExitCode.HANG, 0, ())
+    # Of two that are killed together the one that ends first speaks for both.
+    assert (verdict.code, verdict.rank in (0, 1), verdict.signalled) == (ExitCode.HANG, True, ())
     assert verdict.message.endswith("in step after iteration 3; ranks 0, 1 are at the same place")
     failures = job.supervisors[0].record.snapshot().failures
     assert [failure.rank for failure in failures] == [0, 1]
