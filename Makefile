@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Two threads per rank are several times slower than one on shared cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability test-gpu bench bench-operator bench-trainer programs format generate record lock clean check-demo check-test
+.PHONY: help demo playground test lint test-unit test-component test-integration test-reliability test-soak test-gpu bench bench-operator bench-trainer programs format generate record lock clean check-demo check-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source o
 
 test-reliability: programs ## every fault with all its repetitions; some hours
 	$(BIN)/pytest tests/reliability
+
+# An hour each; PET_SOAK_MINUTES=5 is a first look.
+test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; some hours
+	$(BIN)/pytest tests/soak -rP
 
 # Not part of `test`: without a card it fails and says so.
 test-gpu: .venv/.ready ## what needs a CUDA device, one is enough; some minutes
