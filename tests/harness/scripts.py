@@ -56,6 +56,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "interrupt": KeyboardInterrupt,
     "exit": lambda: SystemExit(3),
+    "no-restart": lambda: SystemExit(93),
 }
 
 

@@ -30,6 +30,7 @@ def test_a_script_that_returns_has_succeeded(tmp_path: Path) -> None:
     ("fenced", 93, "NoRestart", "Fenced"),
     ("interrupt", 1, "AppError", "KeyboardInterrupt"),
     ("exit", 1, "AppError", "SystemExit"),
+    ("no-restart", 93, "NoRestart", "SystemExit"),
 ])  # fmt: skip
 def test_an_error_ends_the_rank_with_the_code_of_its_class(
     tmp_path: Path, error: str, code: int, exit_class: str, type_: str

@@ -92,7 +92,10 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code that an error ends the rank with; anything without a class of its own is an application error."""
+    """The exit code that an error ends the rank with; anything without a class of its own is an application error. A
+    program that knows that no further try can help says so by `sys.exit(93)`."""
+    if isinstance(error, SystemExit) and error.code == ExitCode.NO_RESTART:
+        return ExitCode.NO_RESTART
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.APP_ERROR)
 
 
