@@ -102,15 +102,10 @@ class LostSeconds:
 
 
 @dataclass(frozen=True, slots=True)
-class StateSeconds:
-    """Seconds without progress, and those with it, times the GPUs that the job had asked for then."""
+class StateSeconds(LostSeconds):
+    """These and those with progress, times the GPUs that the job had asked for then."""
 
     productive: int = 0
-    queue: int = 0
-    startup: int = 0
-    redo: int = 0
-    stall: int = 0
-    restart: int = 0
 
 
 @dataclass(frozen=True, slots=True)

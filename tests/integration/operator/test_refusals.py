@@ -85,7 +85,7 @@ def test_no_job_is_nested_too_deeply_for_the_operator_that_has_to_read_it(field:
     message = ("get", "ptj", "deep", "-o", "jsonpath={.status.message}")
     wait_for("what is said of it", lambda: words in played.kubectl(*message))
     played.apply(job("other"))
-    played.reaches("other", "Running")
+    assert played.reaches("other", "Running")["attempt"] == 1
 
 
 SERVICE_SPEC = {"ports": [{"port": 1}]}

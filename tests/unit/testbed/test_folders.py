@@ -20,7 +20,9 @@ def test_a_folder_below_is_removed_and_what_its_links_lead_to_is_not(tmp_path: P
 
 
 def test_one_that_is_gone_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
     remove(tmp_path / "gone", below=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["other"]
 
 
 @pytest.mark.parametrize(

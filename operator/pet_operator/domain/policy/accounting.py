@@ -60,7 +60,7 @@ def accounted(observed: Observed, status: JobStatus, now: datetime) -> Accountin
         gpu_seconds=before.gpu_seconds + _gpu_seconds(observed, before.gpus, span),
         productive_seconds=before.productive_seconds + productive,
         lost_seconds=LostSeconds(*map(add, astuple(before.lost_seconds), astuple(lost))),
-        gpu_seconds_by_state=_with(before.gpu_seconds_by_state, asked, (productive, *astuple(lost))),
+        gpu_seconds_by_state=_with(before.gpu_seconds_by_state, asked, (*astuple(lost), productive)),
         counted_until=span.since + timedelta(seconds=span.passed),
         gpus=0 if rests else observed.job.spec.gpus_per_node * sum(map(_holds, observed.pods)),
         told=ToldSeconds() if begins else told or before.told,
@@ -68,7 +68,7 @@ def accounted(observed: Observed, status: JobStatus, now: datetime) -> Accountin
 
 
 def _with(before: StateSeconds, gpus: int, seconds: tuple[int, ...]) -> StateSeconds:
-    """The seconds are those of the span, state by state, the productive ones first."""
+    """The seconds are those of the span, state by state, the productive ones last."""
     return StateSeconds(*(counted + gpus * new for counted, new in zip(astuple(before), seconds, strict=True)))
 
 
