@@ -103,7 +103,8 @@ class Metrics:
         return _trace(self._polled)
 
     def _asked(self, method: str, url: URL, seconds: float, result: int | BaseException) -> None:
-        verb, resource = "WATCH" if "watch" in url.query else method, _resource(url.path)
+        verb = "WATCH" if "watch=true" in url.raw_query_string else method
+        resource = _resource(url.raw_path)
         self.requests.labels(verb, resource, str(result) if isinstance(result, int) else "none").inc()
         if verb != "WATCH" and isinstance(result, int):
             self.request_seconds.labels(verb, resource).observe(seconds)

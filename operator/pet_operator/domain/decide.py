@@ -23,6 +23,7 @@ from pet_operator.domain.policy import (
     predecessor,
     requests,
     restart,
+    starting,
     takeover,
     volumes,
 )
@@ -146,8 +147,10 @@ def _make(observed: Observed, now: datetime) -> Decision:
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
-        status = replace(advance(observed, now), config_map=clean.config_map(job))
-        return _decision(observed, status, now, (*_lacking(observed), *clean.former_config(observed)))
+        made = replace(advance(observed, now), config_map=clean.config_map(job))
+        actions = (*_lacking(observed), *clean.former_config(observed))
+        wait = None if actions else starting.uneventful(observed, made, now)
+        return _decision(observed, made if wait is None else status, now, actions, wait)
     if going := volumes.going(observed):
         return _decision(observed, replace(status, reason=volumes.TERMINATING, message=going), now)
     if observed.refused is not None:
@@ -166,7 +169,7 @@ def _make(observed: Observed, now: datetime) -> Decision:
 
 def _creating(observed: Observed, status: JobStatus) -> JobStatus:
     nodes = observed.job.spec.nodes
-    return replace(status, reason="CreatingPods", message=f"making {nodes} pod{'s' if nodes > 1 else ''}")
+    return replace(status, reason=starting.CREATING, message=f"making {nodes} pod{'s' if nodes > 1 else ''}")
 
 
 def _lacking(observed: Observed) -> tuple[Action, ...]:

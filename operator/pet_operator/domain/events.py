@@ -11,7 +11,7 @@ from pet_operator.domain.policy.avoid import words as avoiding
 from pet_operator.domain.policy.backoff import DISRUPTION_WINDOW, DISRUPTIONS_AT_EASE, often_disrupted
 from pet_operator.domain.policy.hang import words
 from pet_operator.domain.policy.requests import IGNORED
-from pet_operator.domain.policy.starting import BINDING_VOLUMES, FIRST_STEP
+from pet_operator.domain.policy.starting import BINDING_VOLUMES, CREATING, FIRST_STEP
 from pet_operator.domain.status import FAILED, RESTARTING, RUNNING, SUCCEEDED, SUSPENDED, Condition, JobStatus
 
 
@@ -58,7 +58,7 @@ def _steps(old: JobStatus, new: JobStatus, validation: Validation) -> tuple[Even
 # What a person has asked for, while the pods end.
 _ASKED_FOR = ("Suspending", "RestartRequested")
 # Waiting that needs nobody.
-_ORDINARY = ("CreatingPods", BINDING_VOLUMES, FIRST_STEP, "Valid")
+_ORDINARY = (CREATING, BINDING_VOLUMES, FIRST_STEP, "Valid")
 
 
 def _hung(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:

@@ -59,7 +59,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "DataVolumeNotShareable": "the claim of the data cannot be mounted by all pods of the job",
         "CheckpointPathInUse": "another job writes to the same folder",
         "TakeOverRefused": "the folder that `pet.dev/take-over` names is of a job that may still be there",
-        "CreatingPods": "the objects of the job are being made",
+        "CreatingPods": "the objects of the job are being made, or none of its pods has any news yet",
         "CreateRefused": "the API server refuses an object of the job",
         "PodSecurityRefused": "the namespace's level of Pod Security refuses the pods; the message says what to set",
         "ServiceNameTaken": "a Service of the job's name belongs to somebody else",

@@ -210,7 +210,10 @@ def _encoded(body: Manifest) -> bytes:
     """JSON that is YAML too, as which the API server reads applied objects: a character is itself, since YAML has no
     pairs of escapes, but for those that YAML wants escaped. Half a pair is no character."""
     try:
-        text = orjson.dumps(body).decode()
+        data = orjson.dumps(body)
+        if data.isascii() and b"\x7f" not in data:  # nearly always
+            return data
+        text = data.decode()
     except orjson.JSONEncodeError:  # half a pair, a number of more than 64 bits, or 250 levels
         text = json.dumps(body, ensure_ascii=False)
     escaped = _ESCAPED_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -110,7 +110,8 @@ def test_only_what_is_missing_is_made(present: tuple[int, ...], missing: list[st
 
 
 def test_once_all_pods_are_there_nothing_more_is_made() -> None:
-    decision = decide(begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE, claims=CLAIM), NOON)
+    view = begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE, claims=CLAIM)
+    decision = decide(view, later(10))
     waiting = "waiting for the first step of 2 ranks"
     assert decision.actions == ()
     assert stands(decision.status) == (
@@ -225,7 +226,7 @@ def test_a_pod_that_fails_while_others_are_still_to_be_made_ends_the_attempt() -
     assert decision.actions == ()
 
 
-def test_from_nothing_to_waiting_for_the_first_step_each_object_is_made_once_by_two_writes_of_the_status() -> None:
+def test_from_nothing_to_pods_that_wait_each_object_is_made_once_by_one_write_of_the_status() -> None:
     view, writes, objects = observed(spec={"nodes": 8, "config": "MISC: {}"}), 0, []
     for _ in range(10):
         decision = decide(view, NOON)
@@ -233,4 +234,21 @@ def test_from_nothing_to_waiting_for_the_first_step_each_object_is_made_once_by_
         writes += decision.status != view.status
         there = pods(8, "Pending") if decision.actions else view.pods
         view = seen(view, decision, pods=there, service=SERVICE if decision.actions else view.service)
-    assert (len(objects), len(set(objects)), writes) == (10, 10, 2)
+    assert (len(objects), len(set(objects)), writes) == (10, 10, 1)
+
+
+def test_that_all_pods_are_made_is_written_with_the_first_news_of_them_or_when_none_comes() -> None:
+    view = begun(spec={"nodes": 2}, pods=pods(2, "Pending"), service=SERVICE)
+    silent = decide(view, later(4))
+    assert (silent.status, silent.actions, silent.requeue_after) == (view.status, (), 6)
+    assert decide(view, later(10)).status.phase == "Starting"
+    unschedulable = pod(1, "Pending", awaited=("Unschedulable", "0/3 nodes are available"))
+    for news in (unschedulable, pod(1)):
+        assert decide(replace(view, pods=(pod(0, "Pending"), news)), later(4)).status.phase == "Starting"
+
+
+def test_what_could_not_be_made_first_is_said_to_be_made_at_once() -> None:
+    view = begun(spec={"nodes": 2}, service=SERVICE, refused=Refusal("CreateRefused", "no room"))
+    view = seen(view, decide(view, NOON), refused=None, pods=pods(2, "Pending"))
+    assert stands(view.status) == ("Pending", "CreateRefused", "no room")
+    assert decide(view, later(1)).status.phase == "Starting"

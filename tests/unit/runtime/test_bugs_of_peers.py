@@ -93,7 +93,7 @@ async def test_no_state_until_the_end() -> None:
         assert status.reason
         assert status.message
         seen.append(status.phase)
-    assert list(dict.fromkeys(seen)) == ["Starting", "Running", "Succeeded"]
+    assert list(dict.fromkeys(seen)) == ["Pending", "Starting", "Running", "Succeeded"]
 
 
 async def test_suspended_while_it_runs() -> None:

@@ -113,8 +113,8 @@ async def test_a_look_that_changes_nothing_costs_nothing() -> None:
     cost = len(api.writes)
     for _ in range(3):
         await operator.look()
-    assert len(api.writes) == cost == 5
-    assert status_of(api).phase == "Starting"
+    assert len(api.writes) == cost == 4
+    assert status_of(api).phase == "Pending"
 
 
 async def test_its_own_writes_are_known_at_once() -> None:

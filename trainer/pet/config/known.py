@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import is_dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 from pet.config.errors import Problem, UnknownKey
@@ -70,6 +70,7 @@ def _is_default(cfg: Config, name: str) -> bool:
     return all(value == cfg.schema.keys[key].default for key, value in values)
 
 
+@cache
 def _in_manifest(name: str) -> str:
     """A field's name in a manifest: `gpus_per_node` is `gpusPerNode`. Configuration keys stay as they are."""
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pet.config.catalogue import known_scripts, stock
@@ -128,13 +129,12 @@ class Reviewer:
         text = self.known.spec.config if embedded else self._file(self.known.spec.cfg)
         if text is None:
             return None
-        cfg, problems = read_config(
+        cfg, problems = _read(
             script.name if script and script.name in SCRIPTS else ANY_SCRIPT,
-            text=text,
-            text_source="spec.config" if embedded else self.job.spec.cfg,
-            overrides=self._overrides(),
-            overrides_source="spec.overrides",
-            world_size=self._world_size(),
+            text,
+            "spec.config" if embedded else self.job.spec.cfg,
+            self._overrides(),
+            self._world_size(),
         )
         self._report(problems, keys_known=not self.foreign and (script is None or script.name in SCRIPTS))
         if cfg is not None:
@@ -144,7 +144,7 @@ class Reviewer:
             self.warnings += [*config_warnings(cfg, problems), *apply(between.WARNINGS, self.known, known)]
         return cfg
 
-    def _report(self, problems: list[Problem], *, keys_known: bool) -> None:
+    def _report(self, problems: Sequence[Problem], *, keys_known: bool) -> None:
         """Keys that only the script itself can judge are left to it."""
         for problem in problems:
             if isinstance(problem, UnknownKey) and not keys_known:
@@ -182,3 +182,20 @@ class Reviewer:
         except Unread:
             return None
         return size
+
+
+@lru_cache(maxsize=32)
+def _read(
+    script: str, text: str, source: str, overrides: tuple[str, ...] | None, world_size: int | None
+) -> tuple[Config | None, tuple[Problem, ...]]:
+    """As `read_config`, which is most of what a review costs: jobs are often made of one configuration, and each of
+    them is reviewed again when it is suspended or resumed. What is kept is frozen."""
+    cfg, problems = read_config(
+        script,
+        text=text,
+        text_source=source,
+        overrides=overrides,
+        overrides_source="spec.overrides",
+        world_size=world_size,
+    )
+    return cfg, tuple(problems)

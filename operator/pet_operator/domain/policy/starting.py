@@ -9,10 +9,13 @@ from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.policy import volumes
 from pet_operator.domain.reasons import CONTAINER_WAITING, REASONS
-from pet_operator.domain.status import STARTING, JobStatus
+from pet_operator.domain.status import PENDING, STARTING, JobStatus
 from pet_operator.domain.views import PodView
 
-FIRST_STEP, UNHEARD = "AwaitingFirstStep", "LauncherUnreachable"
+CREATING, FIRST_STEP, UNHEARD = "CreatingPods", "AwaitingFirstStep", "LauncherUnreachable"
+# Where there is room new pods run within seconds, and then there is something to tell: each write has its price, most
+# of all where many jobs begin together.
+UNEVENTFUL_TIME = timedelta(seconds=10)
 _NOT_YET = "does not run yet"
 # New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
 BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
@@ -58,6 +61,17 @@ def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, 
         return status.reason, status.message  # nothing new is known, least of all to an operator that has just begun
     behind = _behind(observed)
     return FIRST_STEP, f"{words}; {behind}" if behind else words
+
+
+def uneventful(observed: Observed, made: JobStatus, now: datetime) -> float | None:
+    """For how many seconds more it need not be written that all pods of a beginning attempt are made: nothing has
+    become of any yet. None: it is time. `made`: the status that says so."""
+    status, began = observed.status, observed.status.current.started_at
+    untouched = all(pod.phase == "Pending" for pod in observed.current) and made.reason == FIRST_STEP
+    if (status.phase, status.reason) != (PENDING, CREATING) or began is None or not untouched:
+        return None
+    wait = (began + UNEVENTFUL_TIME - now).total_seconds()
+    return wait if wait > 0 else None
 
 
 def binding_until(status: JobStatus) -> datetime | None:
