@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.launcher import ROOT, Bench
@@ -23,6 +25,31 @@ settings.load_profile("pet")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = Path.home() / ".cache" / "pet" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A report in which half of a surrogate pair stands, as in fuzzed texts, cannot be sent to another process: the
+    whole run would end there, and nobody would see what failed."""
+    return _sendable((yield))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Nor can a warning."""
+    text = str(warning_message.message)
+    if (sendable := _sendable(text)) != text:
+        warning_message.message = warning_message.category(sendable)
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_sendable(key): _sendable(content) for key, content in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_sendable, value))
+    return value
 
 
 @pytest.fixture(scope="session")
