@@ -69,8 +69,12 @@ def check(case: Kills, folder: Path, data: Path, expected: Training) -> int:
 def _kill(made: Gang, rank: int, seconds: float) -> bool:
     """Whether it lived still."""
     former = made.killed
-    eventually(lambda: made.over or (set(made.ranks()) == set(range(RANKS)) and made.ranks()[rank] not in former),
-               "all ranks are there")  # fmt: skip
+
+    def are_all_there() -> bool:
+        ranks = made.ranks()  # any may end between two looks
+        return set(ranks) == set(range(RANKS)) and ranks[rank] not in former
+
+    eventually(lambda: made.over or are_all_there(), "all ranks are there")
     time.sleep(seconds)
     pid = made.ranks().get(rank)
     if pid is None:
