@@ -32,7 +32,7 @@ test-unit: .venv/.ready ## pure code
 	$(BIN)/pytest tests/unit --numprocesses 2
 
 test-component: .venv/.ready ## real processes: launcher, ranks, checkpoints, a sample of the faults
-	$(BIN)/pytest tests/component --numprocesses 2 --dist loadfile
+	$(BIN)/pytest tests/component --numprocesses 2 --dist worksteal
 
 # A file by one process, each with control planes of its own: they wait more than they compute.
 test-integration: programs ## a real control plane: command line, operator, nodes (Linux)
