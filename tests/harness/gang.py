@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.launcher import alive, eventually, free_port, get_page
+from testbed.processes import free_port
+
+from harness.launcher import alive, eventually, get_page
 from harness.network import Network
 from harness.training import ROOT, TIMEOUT, Training
 

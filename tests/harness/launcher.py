@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testbed.processes import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = "tools/train_net_all.py"
 SCRIPT = "tools/tasks/cls/train_net.py"
@@ -220,14 +222,6 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def free_pair() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.launcher import free_port
+from testbed.processes import free_port
 
 TIMEOUT = 300  # seconds; a bound against hanging, not an expectation
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _POLL_SECONDS = 0.05
+# Below what kernels give to outgoing connections: a port that is free now is free in a second.
+_PORTS = range(20000, 32000)
 
 
 class ServerFailed(Exception):
@@ -105,13 +108,22 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+def free_port(taken: Collection[int] = ()) -> int:
+    """A TCP port other than those taken, that nobody listens on."""
+    while True:
+        port = random.choice(_PORTS)
+        if port not in taken:
+            with suppress(OSError), socket.socket() as probe:
+                probe.bind(("", port))
+                return port
+
+
 def free_ports(number: int) -> list[int]:
-    """Different TCP ports of the loopback interface that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
+    """Different ones."""
+    ports: list[int] = []
+    while len(ports) < number:
+        ports.append(free_port(ports))
+    return ports
 
 
 def _end_with_parent() -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import socket
 
 from testbed.process_node.api import Api, ApiError, Manifest
 from testbed.process_node.errors import NotYet
 from testbed.process_node.mirror import Mirror
+from testbed.processes import free_port
 
 BIND_ADDRESS, MASTER_ADDRESS, MASTER_PORT = "PETJOB_BIND_ADDRESS", "PET_MASTER_ADDR", "PET_MASTER_PORT"
-# Below what kernels give to outgoing connections: a port that is free now is free in a second.
-_PORTS = range(20000, 32000)
 
 
 class Rendezvous:
@@ -69,7 +67,7 @@ class Rendezvous:
         for gone in self._ports.keys() - self._pods.objects.keys():
             del self._ports[gone]
         if master not in self._ports:
-            self._ports[master] = _free_port(set(self._ports.values()))
+            self._ports[master] = free_port(self._ports.values())
         return self._ports[master]
 
 
@@ -91,15 +89,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _free_port(taken: set[int]) -> int:
-    while True:
-        port = random.choice(_PORTS)
-        if port not in taken:
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("", port))
-                except OSError:
-                    continue
-                return port

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness.answers import Answers, answering, write_kubeconfig
 from harness.commands import pet
-from harness.launcher import free_port
+from testbed.processes import free_port
 
 COMMANDS = [("status", "job"), ("list",), ("wait", "job")]
 NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 'pettrainingjobs "job" not found'}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness.launcher import free_port
+from testbed.processes import free_port
 
 from pet.config import ConfigError
 from pet.engine.errors import PeerLost
