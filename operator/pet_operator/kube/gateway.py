@@ -101,7 +101,8 @@ class KubeGateway:
             "status": status,
         }
         path = f"{_path(JOB, key.namespace, key.name)}/status"
-        query = {"fieldManager": STATUS_MANAGER, "force": "true"}
+        # By default warnings are made of what the schema does not know, which nobody would read.
+        query = {"fieldManager": STATUS_MANAGER, "force": "true", "fieldValidation": "Ignore"}
         return await self._request("PATCH", path, body, query, content_type="application/apply-patch+yaml")
 
     async def pages(self, kind: Kind, selector: str, fields: str = "") -> AsyncIterator[Listing]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pet.config.environment import DEFAULT_METRICS_PORT
@@ -127,7 +128,7 @@ class JobSpec:
         """The overrides as KEY, VALUE, KEY, VALUE, …"""
         return tuple(text for pair in self.overrides for text in pair)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits of everything that may not change while the job runs.
 
