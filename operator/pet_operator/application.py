@@ -43,7 +43,7 @@ _WITHOUT_NODES = (
     "lost nodes are found by their pods alone, minutes later; grant the right to list and watch nodes, or start with"
     " --no-watch-nodes"
 )
-_BEAT_SECONDS, _LIST_RETRY_SECONDS = 1.0, 5.0
+_BEAT_SECONDS, _LIST_RETRY_SECONDS, _LIST_AGAIN_SECONDS = 1.0, 5.0, 2.0
 
 
 async def run(settings: Settings) -> None:
@@ -159,6 +159,7 @@ class Operator:
                     await self._list_again.wait()
             except TimeoutError:
                 continue
+            await asyncio.sleep(_LIST_AGAIN_SECONDS)  # kopf tells of its list job by job
 
     async def _list(self) -> None:
         """All jobs; before the first ones, which cluster this is. An API server that is away is waited for."""
