@@ -111,7 +111,7 @@ def test_only_what_is_missing_is_made(present: tuple[int, ...], missing: list[st
 
 def test_once_all_pods_are_there_nothing_more_is_made() -> None:
     view = begun(spec=EVERYTHING, pods=pods(2, "Pending"), service=SERVICE, claims=CLAIM)
-    decision = decide(view, later(10))
+    decision = decide(view, later(15))
     waiting = "waiting for the first step of 2 ranks"
     assert decision.actions == ()
     assert stands(decision.status) == (
@@ -240,8 +240,8 @@ def test_from_nothing_to_pods_that_wait_each_object_is_made_once_by_one_write_of
 def test_that_all_pods_are_made_is_written_with_the_first_news_of_them_or_when_none_comes() -> None:
     view = begun(spec={"nodes": 2}, pods=pods(2, "Pending"), service=SERVICE)
     silent = decide(view, later(4))
-    assert (silent.status, silent.actions, silent.requeue_after) == (view.status, (), 6)
-    assert decide(view, later(10)).status.phase == "Starting"
+    assert (silent.status, silent.actions, silent.requeue_after) == (view.status, (), 11)
+    assert decide(view, later(15)).status.phase == "Starting"
     unschedulable = pod(1, "Pending", awaited=("Unschedulable", "0/3 nodes are available"))
     for news in (unschedulable, pod(1)):
         assert decide(replace(view, pods=(pod(0, "Pending"), news)), later(4)).status.phase == "Starting"

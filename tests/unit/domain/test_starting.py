@@ -128,7 +128,7 @@ def test_the_first_step_of_all_is_told_at_once() -> None:
 
 def test_of_a_container_that_runs_it_is_not_said_that_it_does_not() -> None:
     view = begun(pods=pods(1, "Pending"), service=SERVICE)
-    waiting = seen(view, decide(view, later(10)))
+    waiting = seen(view, decide(view, later(15)))
     assert waiting.status.message.endswith("the container of job-1-0 does not run yet")
     status = decide(replace(waiting, pods=pods(1)), later(60)).status
     assert status.message == "waiting for the first step of 1 rank"

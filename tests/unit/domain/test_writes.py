@@ -62,9 +62,9 @@ def test_numbers_that_become_stale_are_told_at_once() -> None:
 
 def test_pods_that_become_ready_one_by_one_are_not_told() -> None:
     view = begun(spec={"nodes": 2}, pods=(pod(0, "Pending"), pod(1, "Pending")), service=SERVICE)
-    starting = seen(view, decide(view, later(10)))
+    starting = seen(view, decide(view, later(15)))
     for pods in ((pod(0), pod(1, "Pending")), (pod(0), pod(1))):
-        assert decide(replace(starting, pods=pods), later(11)).status == starting.status
+        assert decide(replace(starting, pods=pods), later(16)).status == starting.status
 
 
 def test_the_ready_pods_are_told_with_what_is_told_anyway() -> None:

@@ -15,7 +15,7 @@ from pet_operator.domain.views import PodView
 CREATING, FIRST_STEP, UNHEARD = "CreatingPods", "AwaitingFirstStep", "LauncherUnreachable"
 # Where there is room new pods run within seconds, and then there is something to tell: each write has its price, most
 # of all where many jobs begin together.
-UNEVENTFUL_TIME = timedelta(seconds=10)
+UNEVENTFUL_TIME = timedelta(seconds=15)
 _NOT_YET = "does not run yet"
 # New claims are bound within seconds where storage is made for them; until then the scheduler has no place for the pod.
 BINDING_VOLUMES, BINDING_TIME = "BindingVolumes", timedelta(seconds=30)
