@@ -179,8 +179,8 @@ def test_a_suspended_job_loses_nothing() -> None:
     assert (account(view.status).gpus, account(view.status).counted_until) == (0, later(120))
     view = at(view, 1000, job=job(**(suspended | {"suspend": False})), predecessors=FORMER)
     view = at(view, 1050, predecessors=())
-    view = at(view, 1060, pods=pods(NODES, "Pending", attempt=2))
-    assert headings(view.status) == {"queue": 80, "startup": 30, "productive": 70}
+    view = at(view, 1065, pods=pods(NODES, "Pending", attempt=2))
+    assert headings(view.status) == {"queue": 85, "startup": 30, "productive": 70}
 
 
 @pytest.mark.parametrize("late", [0, 3600], ids=["seen at once", "seen after an hour"])
