@@ -17,6 +17,7 @@ _LIBC = ctypes.CDLL(None)
 _POLL_SECONDS = 0.05
 # Below what kernels give to outgoing connections: a port that is free now is free in a second.
 _PORTS = range(20000, 32000)
+_DICE = random.SystemRandom()  # tests seed the common one, each process alike
 
 
 class ServerFailed(Exception):
@@ -111,7 +112,7 @@ class Server:
 def free_port(taken: Collection[int] = ()) -> int:
     """A TCP port other than those taken, that nobody listens on."""
     while True:
-        port = random.choice(_PORTS)
+        port = _DICE.choice(_PORTS)
         if port not in taken:
             with suppress(OSError), socket.socket() as probe:
                 probe.bind(("", port))

@@ -101,7 +101,9 @@ def _begin(observed: Observed, now: datetime) -> Decision:
         status = replace(status, failure=None, recent_restarts=(), restart_window=None, restarts=status.restarts + 1)
     elif job.spec.hash != old.spec_hash:  # what failed was another job
         status = replace(status, failure=None)
-    return _decision(observed, begun(observed, _creating(observed, replace(status, start_time=now)), now), now)
+    kept = old.config_map or clean.config_map(job)  # until the attempt has its pods the one before it goes by
+    status = replace(status, start_time=now, config_map=kept)
+    return _decision(observed, begun(observed, _creating(observed, status), now), now)
 
 
 def _stop(observed: Observed, why: Stop, now: datetime) -> Decision:
@@ -140,16 +142,18 @@ def _make(observed: Observed, now: datetime) -> Decision:
     if former := clean.former(observed):
         status = replace(status, message=clean.awaiting(observed, status.message, former))
         return _decision(observed, status, now, clean.outdated(observed))
+    message = clean.awaiting(observed, status.message, ())
     since = backoff.not_before(status, job.uid)
     if since is not None and since > now:
-        status = replace(status, message=clean.awaiting(observed, status.message, ()))
+        status = replace(status, message=message)
         return _decision(observed, status, now, wait=(since - now).total_seconds())
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
         made = replace(advance(observed, now), config_map=clean.config_map(job))
         actions = (*_lacking(observed), *clean.former_config(observed))
-        wait = None if actions else starting.uneventful(observed, made, now)
+        stale = message != status.message
+        wait = None if actions or stale else starting.uneventful(observed, made, now)
         return _decision(observed, made if wait is None else status, now, actions, wait)
     if going := volumes.going(observed):
         return _decision(observed, replace(status, reason=volumes.TERMINATING, message=going), now)

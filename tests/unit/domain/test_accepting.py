@@ -147,12 +147,18 @@ def test_a_predecessor_of_a_running_job_is_of_no_interest() -> None:
 @pytest.mark.parametrize("status", [JobStatus(), begun().status], ids=["new", "begun"])
 @pytest.mark.parametrize(
     "what",
-    [{"synced": False}, {"deleting": True}, {"spec": {"managedBy": "kueue.x-k8s.io/multikueue"}}],
-    ids=["half a view", "deleted", "another controller's"],
+    [{"synced": False}, {"spec": {"managedBy": "kueue.x-k8s.io/multikueue"}}],
+    ids=["half a view", "another controller's"],
 )
 def test_nothing_is_done_or_written(what: dict[str, object], status: JobStatus) -> None:
     decision = decide(observed(status=status, **what), NOON)
     assert (decision.status, decision.actions) == (status, ())
+
+
+def test_of_a_job_that_goes_nothing_is_made_and_once_it_has_begun_that_is_said() -> None:
+    assert decide(observed(deleting=True), NOON).status == JobStatus()
+    decision = decide(replace(begun(spec={"nodes": 2}), deleting=True), NOON)
+    assert (decision.status.phase, decision.status.reason, decision.actions) == ("Pending", "Deleting", ())
 
 
 def test_a_job_that_names_this_controller_is_ours() -> None:

@@ -247,6 +247,41 @@ def test_that_all_pods_are_made_is_written_with_the_first_news_of_them_or_when_n
         assert decide(replace(view, pods=(pod(0, "Pending"), news)), later(4)).status.phase == "Starting"
 
 
+def test_words_that_are_true_no_more_are_not_kept_until_then() -> None:
+    former = pod(1, attempt=0, terminating=True, grace_seconds=30)
+    view = begun(spec={"nodes": 2}, pods=(former,), service=SERVICE)
+    view = seen(view, decide(view, later(1)), pods=pods(2, "Pending"))
+    assert view.status.message == "making 2 pods; waiting for the end of job-0-1"
+    assert decide(view, later(3)).status.phase == "Starting"
+
+
+def test_a_clock_that_was_set_back_does_not_put_it_off() -> None:
+    view = begun(spec={"nodes": 2}, pods=pods(2, "Pending"), service=SERVICE)
+    assert decide(view, later(-3600)).status.phase == "Starting"
+
+
+def test_a_pod_that_went_before_it_was_written_that_all_are_made_is_what_its_peers_lost() -> None:
+    """The operator was away meanwhile, so that it never saw the pod end."""
+    view = begun(spec={"nodes": 2, "restart": {"maxRestarts": 0}}, pods=(ended(1, 75, report(75)),), service=SERVICE)
+    status = decide(view, later(600)).status
+    words = "pod job-1-0: Disrupted: PodDeleted: the pod is gone"
+    assert (*stands(status), status.recent_restarts) == ("Restarting", "Disrupted", words, ())
+
+
+def test_the_configuration_of_an_attempt_that_ended_before_goes_too() -> None:
+    """It was never written that all its pods are made."""
+    first = {"nodes": 1, "config": "A: 1"}
+    view = observed(spec=first, service=SERVICE)
+    view = seen(view, decide(view, NOON), pods=pods(1, "Pending"))
+    view = replace(view, job=job(**first, suspend=True))
+    view = seen(view, decide(view, later(5)), pods=())
+    view = seen(view, decide(view, later(6)))
+    assert view.status.phase == "Suspended"
+    view = replace(view, job=job(nodes=1, config="A: 2"))
+    view = seen(view, decide(view, later(20)), pods=pods(1, "Pending", attempt=2))
+    assert decide(view, later(21)).actions == (Delete(CONFIG_MAP, names.config_map("job", "A: 1"), ""),)
+
+
 def test_what_could_not_be_made_first_is_said_to_be_made_at_once() -> None:
     view = begun(spec={"nodes": 2}, service=SERVICE, refused=Refusal("CreateRefused", "no room"))
     view = seen(view, decide(view, NOON), refused=None, pods=pods(2, "Pending"))

@@ -157,15 +157,14 @@ def _limit(job: PetTrainingJob) -> str:
 
 
 def _never_made(observed: Observed, complete: bool) -> list[Failure]:
-    """The first pod of those that the API server would not have, a quota's fault for example: those that were made have
-    waited for it."""
-    refusal = was_refused(observed)
-    if complete or refusal is None:
+    """The first pod of those that are not there: the API server would not have it, a quota's fault for example, or it
+    went while no operator watched. Those that were made have waited for it."""
+    if complete:
         return []
-    return [
-        replace(failure, type=refusal.reason, message=refusal.message)
-        for failure in _absent(observed, observed.current)[:1]
-    ]
+    absent, refusal = _absent(observed, observed.current)[:1], was_refused(observed)
+    if refusal is None:
+        return absent
+    return [replace(failure, type=refusal.reason, message=refusal.message) for failure in absent]
 
 
 def _absent(observed: Observed, pods: tuple[PodView, ...]) -> list[Failure]:

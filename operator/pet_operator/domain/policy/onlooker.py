@@ -19,9 +19,9 @@ LOOK_AGAIN_SECONDS = 2.0  # until the view may be whole again
 
 def onlooked(observed: Observed, now: datetime) -> JobStatus:
     """The status with what the launchers of an attempt tell that has its pods."""
-    if observed.status.finished or not observed.under_way or observed.status.phase in MAKING:
+    if observed.status.finished or not observed.under_way:
         return observed.status
-    status = advance(observed, now)
+    status = observed.status if observed.status.phase in MAKING else advance(observed, now)
     if not observed.deleting:
         return status
     status = status if any(pod.running for pod in observed.current) else staled(status)

@@ -70,8 +70,8 @@ def uneventful(observed: Observed, made: JobStatus, now: datetime) -> float | No
     untouched = all(pod.phase == "Pending" for pod in observed.current) and made.reason == FIRST_STEP
     if (status.phase, status.reason) != (PENDING, CREATING) or began is None or not untouched:
         return None
-    wait = (began + UNEVENTFUL_TIME - now).total_seconds()
-    return wait if wait > 0 else None
+    wait = began + UNEVENTFUL_TIME - now
+    return wait.total_seconds() if timedelta() < wait <= UNEVENTFUL_TIME else None  # more is a clock that was set back
 
 
 def binding_until(status: JobStatus) -> datetime | None:
