@@ -23,7 +23,7 @@ settings.load_profile("pet")
 
 # A shell has what it runs in the background ignore SIGINT, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup has it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has them ignore
 
 CACHE = Path.home() / ".cache" / "pet" / "data"
 
