@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pet_operator.domain.policy.hang import words
@@ -20,6 +20,10 @@ from pet_operator.domain.status import (
 ACCEPTED, RUNNING_NOW, HUNG, CHECKPOINT_HEALTHY = "Accepted", "Running", "Hung", "CheckpointHealthy"
 RECONCILING, STALLED = "Reconciling", "Stalled"
 IS_SUSPENDED, HAS_SUCCEEDED, HAS_FAILED, HAS_FINISHED = "Suspended", "Succeeded", "Failed", "Finished"
+_OURS = frozenset({
+    ACCEPTED, RUNNING_NOW, HUNG, CHECKPOINT_HEALTHY, RECONCILING, STALLED, IS_SUSPENDED, HAS_SUCCEEDED, HAS_FAILED,
+    HAS_FINISHED,
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ def conditions(
         _condition(kind, statement, previous.get(kind), generation, now)
         for kind, statement in _statements(status, acceptance, health).items()
     )
+
+
+def own(status: JobStatus) -> JobStatus:
+    """Without what other controllers say of the job: that is theirs to write, and no change of ours."""
+    kept = tuple(condition for condition in status.conditions if condition.type in _OURS)
+    return status if len(kept) == len(status.conditions) else replace(status, conditions=kept)
 
 
 def _statements(status: JobStatus, acceptance: Statement, health: Statement) -> Mapping[str, Statement]:

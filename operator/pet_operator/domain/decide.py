@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pet_operator.domain import manifests
 from pet_operator.domain.conditions import conditions
-from pet_operator.domain.decision import Action, Decision, Observed
+from pet_operator.domain.decision import DELETE_REFUSED, Action, Decision, Observed
 from pet_operator.domain.ends import SUSPEND, describe, reason_of
 from pet_operator.domain.numbers import ended, staled
 from pet_operator.domain.policy import (
@@ -88,7 +88,8 @@ def _begin(observed: Observed, now: datetime) -> Decision:
         status = replace(status, phase=SUSPENDED, reason=SUSPEND, message=words, completion_time=None)
         return _decision(observed, status, now, clean.strays(observed))
     if invalid:
-        status = replace(status, phase=FAILED, reason=INVALID_CONFIG, message=acceptance.message, completion_time=now)
+        words = f"{acceptance.message}; {restart.MEND}" if old.attempt else acceptance.message
+        status = replace(status, phase=FAILED, reason=INVALID_CONFIG, message=words, completion_time=now)
         asked = requests.restart(observed) or old.restart_requested
         return _decision(observed, replace(status, restart_requested=asked), now)
     status = replace(status, phase=PENDING, reason=acceptance.reason, message=acceptance.message, completion_time=None)
@@ -110,6 +111,8 @@ def _stop(observed: Observed, why: Stop, now: datetime) -> Decision:
     if all(pod.over for pod in observed.pods):
         return _decision(observed, stopped(observed, why, now), now)
     status, deletions = stopping(observed, why, now)
+    if observed.refused is not None and observed.refused.reason == DELETE_REFUSED:
+        status = replace(status, reason=observed.refused.reason, message=observed.refused.message)
     return _decision(observed, status, now, deletions)
 
 
@@ -143,10 +146,8 @@ def _make(observed: Observed, now: datetime) -> Decision:
         status = replace(status, message=clean.awaiting(observed, status.message, former))
         return _decision(observed, status, now, clean.outdated(observed))
     message = clean.awaiting(observed, status.message, ())
-    since = backoff.not_before(status, job.uid)
-    if since is not None and since > now:
-        status = replace(status, message=message)
-        return _decision(observed, status, now, wait=(since - now).total_seconds())
+    if wait := backoff.seconds_left(status, job.uid, now):
+        return _decision(observed, replace(status, message=message), now, wait=wait)
     present = {pod.node_index for pod in observed.current}
     missing = [index for index in range(job.spec.nodes) if index not in present]
     if not missing:
@@ -178,9 +179,10 @@ def _creating(observed: Observed, status: JobStatus) -> JobStatus:
 
 def _lacking(observed: Observed) -> tuple[Action, ...]:
     """What pods that are made need all the time, and somebody has deleted."""
-    job = observed.job
-    claim = manifests.claim(job, observed.validation.script) if checkpoint_claim(job) not in observed.claims else ()
-    return (*_service(observed), *claim)
+    job, script = observed.job, observed.validation.script
+    claim = manifests.claim(job, script) if checkpoint_claim(job) not in observed.claims else ()
+    config = manifests.config_map(job, script) if starting.misses_config(observed) else ()
+    return (*_service(observed), *claim, *config)
 
 
 def _service(observed: Observed) -> tuple[Action, ...]:

@@ -13,6 +13,8 @@ from pet_operator.domain.status import JobStatus
 from pet_operator.domain.views import PodView, ServiceView, TrainerView, UnreadyNode
 from pet_operator.domain.volumes import ClaimView, FolderUse
 
+DELETE_REFUSED = "DeleteRefused"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -33,7 +35,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why one of a job's objects cannot be made: a CamelCase reason, and which and why in words."""
+    """Why one of a job's objects cannot be made, or not be deleted: a CamelCase reason, and which and why in words."""
 
     reason: str
     message: str
@@ -48,7 +50,7 @@ class Observed:
     `unready` are nodes by name, as far as nodes are watched; `cut_off`: most of the cluster's are, so that no time
     counts for them; `leaving` tells for how many seconds pods, by uid, have
     been seen terminating without a gap, `ended` likewise of those whose ranks are over. `refused` is how the newest
-    attempt at making this job's objects went, None if they could be made.
+    attempt at making or deleting this job's objects went, None if that could be done.
     """
 
     job: PetTrainingJob

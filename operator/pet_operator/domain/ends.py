@@ -13,6 +13,7 @@ HANG, NUMERIC_GUARD = ExitCode.HANG.exit_class, ExitCode.NUMERIC_GUARD.exit_clas
 STORAGE_FULL = ExitCode.STORAGE_FULL.exit_class
 CONFIG_ERROR, NO_RESTART = ExitCode.CONFIG_ERROR.exit_class, ExitCode.NO_RESTART.exit_class
 CHECKPOINT_UNUSABLE = ExitCode.CHECKPOINT_UNUSABLE.exit_class
+FINISHED = ExitCode.SUCCEEDED.exit_class
 OUT_OF_MEMORY = "OOM"
 DISRUPTED = "Disrupted"
 NODE_LOST = "NodeLost"  # a type of Disrupted

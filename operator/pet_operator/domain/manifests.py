@@ -33,8 +33,12 @@ CONTROLLER = f"{GROUP}/{MANAGED_BY}"
 
 def shared(job: PetTrainingJob, script: str) -> tuple[Create, ...]:
     """What all attempts share, but for the Service: the configuration, and a claim if the job asks for a size."""
-    config = (_config_map(job, job.spec.config, script),) if job.spec.config is not None else ()
-    return (*config, *claim(job, script))
+    return (*config_map(job, script), *claim(job, script))
+
+
+def config_map(job: PetTrainingJob, script: str) -> tuple[Create, ...]:
+    """The embedded configuration, of a job that has one."""
+    return (_config_map(job, job.spec.config, script),) if job.spec.config is not None else ()
 
 
 def claim(job: PetTrainingJob, script: str) -> tuple[Create, ...]:

@@ -79,6 +79,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "AwaitingFirstStep": "not all ranks have made a step; the message names one that is behind",
     },
     "Running": {
+        "DeleteRefused": "the API server refuses to delete a pod that is to go; the message is its own",
         "Training": "all ranks make steps",
         "Evaluating": "the model is being evaluated",
         "Saving": "a checkpoint is being saved",

@@ -28,12 +28,14 @@ _DISRUPTIONS = ("DisruptionTarget", "TerminationTarget")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodExit:
-    """How the trainer's container ended. `report` is the launcher's termination message, None if it left none."""
+    """How the trainer's container ended. `report` is the launcher's termination message, None if it left none;
+    `memory_limit` what held for the container, whoever has set it, empty without one."""
 
     code: int
     reason: str
     finished_at: datetime | None
     report: LauncherReport | None
+    memory_limit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,9 @@ class PodView:
 
     @property
     def over(self) -> bool:
-        """Whether all its processes are gone for certain."""
-        return self.phase in ("Succeeded", "Failed")
+        """Whether all its processes are gone for certain, or never were: a pod that is to go is given no node any more,
+        whoever holds the object."""
+        return self.phase in ("Succeeded", "Failed") or (self.terminating and not self.node)
 
     @property
     def ended(self) -> bool:
@@ -153,7 +156,7 @@ def pod_view(pod: Manifest) -> PodView:
         ip=status.get("podIP") or "",
         awaited=_awaited(status, conditions),
         message=status.get("message") or "",
-        exit=_exit(status),
+        exit=_exit(status, pod.get("spec") or {}),
         failed_init=_failed_init(status),
     )
 
@@ -188,7 +191,7 @@ def _awaited(status: Manifest, conditions: Mapping[str, Manifest]) -> tuple[str,
     return None
 
 
-def _exit(status: Manifest) -> PodExit | None:
+def _exit(status: Manifest, spec: Manifest) -> PodExit | None:
     for container in status.get("containerStatuses") or ():
         ended = (container.get("state") or {}).get("terminated")
         if container.get("name") == CONTAINER and ended:
@@ -197,8 +200,16 @@ def _exit(status: Manifest) -> PodExit | None:
                 reason=ended.get("reason") or "",
                 finished_at=read_time(ended.get("finishedAt")),
                 report=_report(ended.get("message") or ""),
+                memory_limit=_memory_limit(spec),
             )
     return None
+
+
+def _memory_limit(spec: Manifest) -> str:
+    """The trainer's own, which may be the namespace's default, else that of the pod as a whole."""
+    trainers = (each for each in spec.get("containers") or () if each.get("name") == CONTAINER)
+    limits = ((each.get("resources") or {}).get("limits") or {} for each in (*trainers, spec))
+    return next((limit["memory"] for limit in limits if "memory" in limit), "")
 
 
 def _failed_init(status: Manifest) -> tuple[str, int] | None:

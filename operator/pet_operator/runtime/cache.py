@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from pet_operator.domain import names
 from pet_operator.domain.codec import decode, read_time
+from pet_operator.domain.conditions import own
 from pet_operator.domain.decision import Observed, Refusal, Site
 from pet_operator.domain.launcher import LauncherStatus
 from pet_operator.domain.policy import takeover
@@ -123,7 +124,7 @@ class Cache:
         """Read once for each version of a job: it is looked at in every round of polls, and seldom changes."""
         known = self._statuses.get(key)
         if known is None or known[0] is not manifest:
-            known = self._statuses[key] = (manifest, decode(JobStatus, manifest.get("status")))
+            known = self._statuses[key] = (manifest, own(decode(JobStatus, manifest.get("status"))))
         return known[1]
 
     def _refusal(self, key: Key, uid: str) -> Refusal | None:

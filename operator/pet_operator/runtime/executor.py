@@ -1,4 +1,4 @@
-"""Carries out a decision's actions: shared objects one by one and in order, then pods side by side."""
+"""Carries out a decision's actions: what the pods share side by side, then the pods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pet_operator.domain.constants import (
     SERVICE,
     Kind,
 )
-from pet_operator.domain.decision import Action, Create, Delete, Refusal
+from pet_operator.domain.decision import DELETE_REFUSED, Action, Create, Delete, Refusal
 from pet_operator.domain.policy import predecessor, volumes
 from pet_operator.domain.views import owner_of
 from pet_operator.runtime.ports import ApiError, Gateway, Key, Manifest
@@ -55,13 +55,11 @@ class Executor:
 
     async def execute(self, actions: Sequence[Action], owner: Key, owner_uid: str) -> None:
         """Do all of them, but make no pods where what they need could not be had. Raises ExceptionGroup."""
-        shared = [action for action in actions if action.kind is not POD]
-        errors = [error for action in shared if (error := await self._one(action, owner, owner_uid)) is not None]
-        if not errors:
-            pods = [self._one(action, owner, owner_uid) for action in actions if action.kind is POD]
-            errors = [error for error in await asyncio.gather(*pods) if error is not None]
-        if errors:
-            raise ExceptionGroup(f"{len(errors)} of {len(actions)} requests for {owner} failed", errors)
+        for pods in (False, True):
+            requests = [self._one(action, owner, owner_uid) for action in actions if (action.kind is POD) == pods]
+            errors = [error for error in await asyncio.gather(*requests) if error is not None]
+            if errors:
+                raise ExceptionGroup(f"{len(errors)} of {len(actions)} requests for {owner} failed", errors)
 
     async def _one(self, action: Action, owner: Key, owner_uid: str) -> Exception | None:
         async with self._slots:
@@ -78,14 +76,17 @@ class Executor:
         name = action.manifest["metadata"]["name"]
         what = f"{action.kind.kind} {name}"
         try:
-            made: Manifest | None = await self._gateway.create(action.kind, action.manifest)
+            made = await self._gateway.create(action.kind, action.manifest)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise _refused(action.kind, what, error) from error
-            made = await self._gateway.get(action.kind, Key(owner.namespace, name))
-            if made is not None and not _is_ours(made, action.kind, owner, owner_uid):
-                raise Refused(_taken(made, action.kind, owner)) from error
-        if made is not None and action.kind in (POD, SERVICE, CLAIM):
+            found = await self._gateway.get(action.kind, Key(owner.namespace, name))
+            if found is not None and not _is_ours(found, action.kind, owner, owner_uid):
+                raise Refused(_taken(found, action.kind, owner)) from error
+            if found is None or (action.kind is CONFIG_MAP and "deletionTimestamp" in found["metadata"]):
+                raise  # it goes or is gone, and of a ConfigMap no watch would tell
+            made = found
+        if action.kind in (POD, SERVICE, CLAIM):
             self._seen(action.kind.plural, made)
 
     async def _delete(self, action: Delete, owner: Key, owner_uid: str) -> None:
@@ -98,9 +99,12 @@ class Executor:
         try:
             going = await self._gateway.delete(action.kind, key, uid=uid, grace=grace)
         except ApiError as error:
-            if error.status != 404:  # gone; with 409 it is another one of this name, or is to be asked for again
+            if error.status == 404:  # gone; with 409 it is another one of this name, or is to be asked for again
+                return
+            if error.status not in _REFUSALS:
                 raise
-            return
+            words = f"{action.kind.kind} {action.name} cannot be deleted: {error.message}"
+            raise Refused(Refusal(DELETE_REFUSED, words)) from error
         if going is not None:
             self._seen(action.kind.plural, going)
 

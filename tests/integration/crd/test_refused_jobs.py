@@ -76,6 +76,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"cleanPods": "Never"}, "spec.cleanPods", 'supported values: "None", "Running", "All"'),
     ({"managedBy": " "}, "spec.managedBy", "give plain text"),
     ({"metrics": {"port": 70000}}, "spec.metrics.port", "should be less than or equal to 65535"),
+    ({"metrics": {"port": 29500}}, "spec.metrics.port", "is where launchers of several pods meet; give another one"),
 ]  # fmt: skip
 
 

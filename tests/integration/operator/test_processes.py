@@ -86,7 +86,7 @@ def test_an_operator_that_starts_before_the_api_server_waits_for_it(
     operator = Operator(stage.plane)
     api_server.kill()
     with operator.server:
-        wait_for("its complaint", lambda: "cannot list jobs" in operator.server.tail())
+        wait_for("its complaint", lambda: "cannot list jobs" in operator.log())
         assert operator.page("/healthz") == "ok\n"
         api_server.start()
         api_server.wait_until(stage.plane.is_ready)

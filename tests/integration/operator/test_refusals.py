@@ -122,6 +122,16 @@ def test_what_is_somebody_elses_is_said_and_left_alone(plural: str, played: Jobs
     assert played.reaches("job", "Running")["attempt"] == 1
 
 
+def test_a_config_map_that_goes_before_the_pods_have_it_is_made_again(played: Jobs) -> None:
+    gated = {"spec": {"schedulingGates": [{"name": "example.com/later"}]}}
+    played.apply(job(config=CONFIG, template=gated))
+    wait_for("the pod", lambda: played.pods("job"))
+    played.namespace.delete("configmaps", names.config_map("job", CONFIG))
+    path = f"/api/v1/namespaces/{played.namespace.name}/pods/job-1-0"
+    played.plane.request("PATCH", path, {"spec": {"schedulingGates": None}})
+    assert played.reaches("job", "Running")["attempt"] == 1
+
+
 def test_a_field_of_the_template_that_no_pod_has_is_named_and_not_left_out_in_silence(played: Jobs) -> None:
     trainer = {"name": "trainer", "resourcs": {"limits": {"memory": "1Gi"}}}
     played.apply(job(template={"spec": {"containers": [trainer]}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from harness.cluster import Jobs, Requests, job
@@ -57,3 +58,31 @@ def test_an_operator_that_starts_again_on_what_is_settled_writes_nothing(stage: 
         wait_for("a look at everything", lambda: operator.metric("pet_operator_reconcile_total") >= looks)
     assert counted(requests, played) == {}
     assert {name: played.get(name) for name in names} == before
+
+
+def test_another_controller_s_condition_stays_and_costs_nothing(stage: Stage, played: Jobs) -> None:
+    """Others may say something of a job beside what the operator says; what it says nobody else has a part of."""
+    theirs = {"type": "example.com/Audited", "status": "True", "reason": "Looked", "message": "",
+              "lastTransitionTime": "2026-01-31T12:00:00Z"}  # fmt: skip
+    with Operator(stage.plane) as operator:
+        played.apply(job(config=CONFIG))
+        played.reaches("job", "Running")
+        audited = {**job(), "status": {"conditions": [theirs]}}
+        del audited["spec"]
+        words = ("--server-side", "--subresource=status", "--field-manager=auditor", "--filename=-")
+        played.kubectl("apply", *words, content=json.dumps(audited))
+        operator.kill()
+        requests = Requests(stage.plane)
+        operator.start()
+        wait_for("looks at it", lambda: operator.metric("pet_operator_reconcile_total") >= 2)
+        assert counted(requests, played) == {}
+
+        stage.end(played, "job")
+        played.reaches("job", "Succeeded")
+    assert played.condition("job", "example.com/Audited") == theirs
+    metadata = played.kubectl("get", "ptj", "job", "-o=json", "--show-managed-fields")
+    (ours,) = (entry for entry in json.loads(metadata)["metadata"]["managedFields"]
+               if entry["manager"] == "pet-operator-status")  # fmt: skip
+    owned = ours["fieldsV1"]["f:status"]
+    conditions = owned.pop("f:conditions")
+    assert set(map(str, owned.values())) | set(map(str, conditions.values())) == {"{}"}

@@ -132,3 +132,12 @@ def test_fresh_beside_a_folder_without_a_name_is_beside_the_folder_that_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert fresh(Path()) == tmp_path.with_name(f"{tmp_path.name}-2")
+
+
+def test_a_checkpoint_is_lost_only_if_there_is_no_other(tmp_path: Path) -> None:
+    run = folder(tmp_path, result=RESULT | {"checkpoint": {"file": "model_iter8.pth"}})
+    record = run.open("job", "1f0c")
+    assert run.lost(record) == "model_iter8.pth"
+    saved(run.checkpoints, 6)
+    assert run.lost(record) == ""
+    assert folder(tmp_path).lost(RunRecord("job", "1f0c")) == ""

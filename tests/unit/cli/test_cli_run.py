@@ -79,6 +79,19 @@ def test_the_result_of_a_finished_job_is_told_even_if_a_number_of_it_is_none(tmp
     assert "  result       top1 0.5000  top5 not finite\n" in answer.out
 
 
+@pytest.mark.parametrize("phase", ["Suspended", "Succeeded"])
+def test_where_all_checkpoints_are_gone_it_is_said_that_training_begins_anew(tmp_path: Path, phase: str) -> None:
+    result = {"name": "fashion-mnist", "phase": phase, "iteration": 8, "metrics": {}, "resumedFrom": None,
+              "checkpoint": {"iteration": 8, "file": "model_iter8.pth"}, "failure": None, "output": ""}  # fmt: skip
+    spec = read_one(SAMPLE, []).spec
+    RunFolder(tmp_path).save(RunRecord("fashion-mnist", spec.hash, attempt=1, phase=phase, result=result))
+    (tmp_path / "checkpoints").touch()  # which the launcher refuses before it starts a rank
+    answer = pet("run", "--local", "-f", SAMPLE, "--output", str(tmp_path))
+    assert answer.code == 78
+    assert "the checkpoint model_iter8.pth is gone, and there is no other in " in answer.err
+    assert "training begins anew" in answer.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_for_a_stop_unless_it_is_ignored(tmp_path: Path, number: signal.Signals) -> None:
     def attempt() -> LocalAttempt:

@@ -239,6 +239,7 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished", "at least 0"),
     ({"cleanPods": "Never"}, "spec.cleanPods", "'Never' is none of None, Running, All"),
     ({"metrics": {"port": 70000}}, "spec.metrics.port", "70000 is not a whole number from 1 to 65535"),
+    ({"metrics": {"port": 29500}}, "spec.metrics.port", "29500 is where launchers of several pods meet; give another"),
     ({"metrics": {"perrank": True}}, "spec.metrics.perrank", "did you mean perRank?"),
 ]  # fmt: skip
 
@@ -297,6 +298,10 @@ OVERRULED: list[tuple[str, dict[str, Any], str]] = [
                                                           {"name": "trainer", "image": "mine:1"}]}}, "give spec.image"),
     ("spec.containers[0].command", {"spec": {"containers": [{"name": "trainer", "command": ["bash"]}]}},
      "spec.scriptArgs"),
+    ("spec.containers[0].restartPolicy", {"spec": {"containers": [{"name": "trainer", "restartPolicy": "Always"}]}},
+     "spec.restart"),
+    ("spec.containers[0].restartPolicyRules",
+     {"spec": {"containers": [{"name": "trainer", "restartPolicyRules": [{"action": "Restart"}]}]}}, "spec.restart"),
     ("spec.containers[0].args", {"spec": {"containers": [{"name": "trainer", "args": ["a"]}]}}, "spec.scriptArgs"),
 ]  # fmt: skip
 

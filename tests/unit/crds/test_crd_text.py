@@ -40,6 +40,15 @@ def test_only_what_a_job_needs_is_required() -> None:
     assert [path for path, field in FIELDS if "required" in field] == ["spec", "spec.data"]
 
 
+def test_no_part_of_the_status_is_owned_field_by_field() -> None:
+    """Each such field is stored twice, and read twice at each write."""
+    parts = [part.get("items", part) if part.get("x-kubernetes-list-type") == "map" else part
+             for part in STATUS["properties"].values()]  # fmt: skip
+    objects = [part for part in parts if part["type"] == "object"]
+    assert len(objects) > 5
+    assert {part.get("x-kubernetes-map-type") for part in objects} == {"atomic"}
+
+
 def test_the_table_of_kubectl_get_has_the_promised_columns() -> None:
     columns = VERSION["additionalPrinterColumns"]
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]

@@ -10,7 +10,7 @@ from harness.timeless import NOON
 
 from pet_operator.domain.decision import Validation
 from pet_operator.domain.events import Event, transitions
-from pet_operator.domain.policy.backoff import not_before, often_disrupted
+from pet_operator.domain.policy.backoff import not_before, often_disrupted, seconds_left
 from pet_operator.domain.status import AttemptRecord, Failure, JobStatus
 
 
@@ -63,6 +63,14 @@ def test_jobs_that_fail_together_do_not_come_back_together() -> None:
     status = JobStatus(attempts=(AttemptRecord(started_at=NOON),) * 8)
     assert len({delay(status, f"uid-{number}") for number in range(20)}) == 20
     assert delay(status) == delay(status), "another operator comes to the same"
+
+
+@pytest.mark.parametrize("reason", ["Crash", "StorageFull"])
+def test_nobody_waits_for_the_clock_to_be_again_where_it_was_before_it_was_set_back(reason: str) -> None:
+    """Be it since another operator's clock is right."""
+    status = JobStatus(attempts=(AttemptRecord(started_at=NOON, reason=reason), AttemptRecord(started_at=NOON)))
+    assert 1 <= (seconds_left(status, UID, NOON) or 0) <= 60
+    assert [seconds_left(status, UID, later(seconds)) for seconds in (-3600, -1, 60)] == [None, None, None]
 
 
 def test_a_full_disk_is_tried_again_each_minute() -> None:

@@ -27,6 +27,7 @@ from harness.observing import (
 from harness.timeless import NOON
 
 from pet_operator.domain.codec import encode
+from pet_operator.domain.conditions import own
 from pet_operator.domain.decide import decide
 from pet_operator.domain.decision import Observed, Refusal
 
@@ -110,3 +111,12 @@ def test_another_reason_or_message_is_no_change_of_what_is_true() -> None:
     status = decide(replace(view, trainers=trainers), later(60)).status
     assert status.reason == "Saving"
     assert condition(status, "Running").last_transition_time == NOON
+
+
+def test_what_another_controller_says_is_no_part_of_what_we_say() -> None:
+    view = running()
+    ours = view.status.conditions
+    theirs = replace(ours[0], type="example.com/Audited")
+    mixed = replace(view.status, conditions=(*ours[:2], theirs, *ours[2:]))
+    assert own(mixed) == view.status
+    assert own(view.status) is view.status

@@ -113,6 +113,12 @@ def test_the_time_to_start_begins_when_the_last_pod_has_a_node() -> None:
     assert (status.failure.pod, status.failure.node, status.restarts) == ("job-1-0", "node-0", 0)
 
 
+def test_an_api_server_whose_clock_is_behind_takes_nothing_from_the_time_to_start() -> None:
+    view = starting(pulling(0, -3600))
+    assert (decide(view, later(1)).status.phase, decide(view, later(1)).requeue_after) == ("Starting", 59.0)
+    assert decide(view, later(60)).status.reason == "StartupDeadlineExceeded"
+
+
 @pytest.mark.parametrize(
     "there",
     [

@@ -86,18 +86,15 @@ def test_a_job_that_was_edited_while_suspended_does_not_fail_twice(edit: dict[st
 def test_memory_that_ran_out_is_tried_once_more() -> None:
     """It may have been a neighbour."""
     life = Life()
-    life.view = replace(life.view, job=running(spec={"template": LIMITED}).job)
     assert life.ends(137, 137, why="OOMKilled", told=False) == ["Restarting", "Failed"]
     assert stands(life.view.status) == (
         "Failed",
         "OOM",
         "OOM 2 times; pod job-2-0 on node node-0: OOM: OOMKilled: the container ran out of "
-        "memory (its limit is 16Gi); raise the trainer's memory limit in spec.template, or have it use less, and "
+        "memory (it has no limit of its own: the node had no more); raise the trainer's memory limit in "
+        "spec.template, or have it use less, and "
         "annotate the job with pet.dev/restart-requested",
     )
-
-
-LIMITED = {"spec": {"containers": [{"name": "trainer", "resources": {"limits": {"memory": "16Gi"}}}]}}
 
 
 def test_a_rank_that_the_kernel_killed_is_out_of_memory_where_the_kubelet_says_so() -> None:

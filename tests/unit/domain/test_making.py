@@ -287,3 +287,20 @@ def test_what_could_not_be_made_first_is_said_to_be_made_at_once() -> None:
     view = seen(view, decide(view, NOON), refused=None, pods=pods(2, "Pending"))
     assert stands(view.status) == ("Pending", "CreateRefused", "no room")
     assert decide(view, later(1)).status.phase == "Starting"
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Starting"])
+def test_a_configuration_that_somebody_deleted_is_made_again_once_the_kubelet_misses_it(phase: str) -> None:
+    """Nobody watches ConfigMaps: without that the job would wait until its deadline, and fail for good."""
+    view = replace(begun(spec=EVERYTHING), claims=CLAIM, service=SERVICE, pods=pods(2, "Pending"))
+    if phase == "Starting":
+        view = seen(view, decide(view, later(20)))
+    assert view.status.phase == phase
+    name = names.config_map("job", "MISC: {}")
+    awaited = ("FailedMount", f'MountVolume.SetUp failed for volume "config" : configmap "{name}" not found')
+    missed = replace(view, pods=(pod(0, "Pending"), pod(1, "Pending", awaited=awaited)))
+    assert made(decide(missed, later(21)).actions) == [f"ConfigMap {name}"]
+
+    other = (awaited[0], awaited[1].replace(name, "theirs"))
+    theirs = replace(view, pods=(pod(0, "Pending"), pod(1, "Pending", awaited=other)))
+    assert made(decide(theirs, later(21)).actions) == []

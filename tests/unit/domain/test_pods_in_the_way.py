@@ -36,6 +36,20 @@ def test_the_pod_that_the_next_attempt_waits_for_is_named_as_long_as_it_does(for
     assert [action.kind for action in made.actions].count(POD) == 1
 
 
+PLACELESS = pod(0, "Pending", node="", terminating=True, grace_seconds=0)
+
+
+def test_a_pod_that_goes_before_it_has_a_node_never_runs_and_is_not_waited_for() -> None:
+    """A finalizer holds it."""
+    view = begun(pods=(PLACELESS,))
+    ended = seen(view, decide(view, later(1)))
+    assert (ended.status.attempt, ended.status.reason) == (2, "Disrupted")
+    made = decide(ended, later(5))
+    assert ([action.kind for action in made.actions].count(POD), made.status.message) == (1, ended.status.message)
+    suspended = replace(view, job=job(suspend=True), generation=2)
+    assert decide(suspended, later(1)).status.phase == "Suspended"
+
+
 def test_while_only_time_is_waited_for_no_pod_is_named() -> None:
     view = replace(running(nodes=2), pods=(pod(0), ended(1, 139, report(139))))
     view = seen(view, decide(view, later(30)), pods=(LEAVING,))
@@ -44,6 +58,7 @@ def test_while_only_time_is_waited_for_no_pod_is_named() -> None:
     assert waiting.status.message == f"{cause}; waiting for the end of job-1-0"
     decision = decide(waiting, later(30))
     assert (decision.status.message, decision.actions, decision.requeue_after is None) == (cause, (), False)
+    assert decide(waiting, later(-3600)).actions, "a clock that was set back is not waited for"
 
 
 @pytest.mark.parametrize("former", [LEAVING, HELD], ids=["leaving", "held"])

@@ -84,12 +84,37 @@ def evicted(**changes: Any) -> PodView:
         (pod(0, "Failed"), "Disrupted", "Disrupted", "the pod ended before its container ran"),
         (pod(0, "Failed", message="Pod was rejected: no GPU"), "Disrupted", "Disrupted", "Pod was rejected: no GPU"),
         (ended(0, 1, {"schema": 2, "class": "X"}), "AppError", "Error", "the launcher ended with 1 and left no report"),
+        (ended(0, 139, report(0)), "Crash", "Error", "the launcher ended with 139 after its ranks had finished"),
+        (ended(0, 137, report(0), reason="OOMKilled"), "OOM", "OOMKilled", NO_LIMIT),
         (ended(0, 1, {"schema": 1}), "AppError", "Error", "the launcher ended with 1 and left no report"),
     ],
 )
 def test_without_an_account_it_is_what_kubernetes_saw(pod: PodView, class_: str, type_: str, message: str) -> None:
     found = cause(pod)
     assert (found.class_, found.type, found.message) == (class_, type_, message)
+
+
+LIMITED = {"resources": {"limits": {"memory": "16Gi"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "limit"),
+    [
+        ({"containers": [{"name": "trainer"} | LIMITED]}, "its limit is 16Gi"),
+        ({"containers": [{"name": "trainer"}], **LIMITED}, "its limit is 16Gi"),
+        (
+            {"containers": [{"name": "trainer"}, {"name": "beside"} | LIMITED]},
+            "it has no limit of its own: the node had no more",
+        ),
+    ],
+    ids=["of the container", "of the pod", "of another container"],
+)
+def test_the_limit_that_a_container_ran_into_is_the_one_that_its_pod_has(spec: dict[str, Any], limit: str) -> None:
+    """A namespace may give one to pods whose template has none."""
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    status = {"phase": "Failed", "containerStatuses": [{"name": "trainer", "state": killed}]}
+    found = cause(pod_view(pod_manifest(status=status) | {"spec": {"nodeName": "node-0", **spec}}))
+    assert found.message == f"the container ran out of memory ({limit})"
 
 
 def failing_init(code: int = 3, message: str = "", **changes: Any) -> PodView:

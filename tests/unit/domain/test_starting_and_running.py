@@ -87,6 +87,8 @@ def test_a_claim_that_is_new_may_be_without_a_volume_for_a_while_and_only_then_i
 
     late = decide(view, later(30))
     assert stands(late.status) == ("Starting", "Unschedulable", f"job-1-0: {words}")
+    set_back = decide(view, later(-3600)).status
+    assert stands(set_back) == stands(late.status), "as well where the clock was set back"
     assert transitions(view.status, late.status, view.validation) == (
         Event("Unschedulable", f"job-1-0: {words}", warning=True),
     )

@@ -25,12 +25,14 @@ from harness.timeless import NOON
 from pet_operator.domain.codec import write_time
 from pet_operator.domain.constants import POD, RESTART_REQUESTED
 from pet_operator.domain.decide import decide
-from pet_operator.domain.decision import Create, Delete, Observed
+from pet_operator.domain.decision import DELETE_REFUSED, Create, Delete, Observed, Refusal
 from pet_operator.domain.events import Event, transitions
 from pet_operator.domain.status import CheckpointStatus, Nodes
 
 SAVED = {"iteration": 12, "file": "m.pth", "bytes": 7, "savedAt": write_time(later(31)), "verified": True}
 SUSPENDED = "spec.suspend is true; the newest checkpoint is of iteration 12"
+# A job that had pods is not begun again by an edit alone.
+REMEDY = "; apply the mended file, and annotate the job with pet.dev/restart-requested"
 
 
 def asked(view: Observed, seconds: float = 30.0, **spec: Any) -> Observed:
@@ -53,6 +55,14 @@ def suspended() -> Observed:
     view = asked(running(nodes=2), suspend=True)
     view = left(seen(view, decide(view, later(30))))
     return replace(seen(view, decide(view, later(40))), pods=())
+
+
+def test_of_a_job_that_is_to_stop_only_a_refused_deletion_is_told() -> None:
+    view = asked(running(nodes=2), suspend=True)
+    told, former = decide(view, later(30)).status, Refusal("CreateRefused", "no room")
+    assert stands(decide(replace(view, refused=former), later(30)).status) == stands(told)
+    kept = decide(replace(view, refused=Refusal(DELETE_REFUSED, "Pod job-1-0 cannot be deleted: no")), later(30)).status
+    assert stands(kept) == ("Running", "DeleteRefused", "Pod job-1-0 cannot be deleted: no")
 
 
 def test_ranks_that_are_suspended_are_told_to_save_and_the_job_stays_what_it_is_until_they_have() -> None:
@@ -143,7 +153,7 @@ def test_an_invalid_edit_of_a_suspended_job_is_said_and_fails_it_only_when_it_is
     status = decide(view, later(100)).status
     assert (stands(status), said(status, "Accepted")) == (stands(view.status), ("False", "InvalidConfig", words))
     view = asked(seen(view, decide(view, later(100))), suspend=False)
-    assert stands(decide(view, later(101)).status) == ("Failed", "InvalidConfig", words)
+    assert stands(decide(view, later(101)).status) == ("Failed", "InvalidConfig", f"{words}{REMEDY}")
 
 
 def test_a_restart_that_was_requested_saves_first_and_begins_the_next_attempt() -> None:
@@ -260,7 +270,7 @@ def test_a_failed_job_that_is_invalid_by_now_fails_anew_and_the_request_is_done_
     view = asked(seen(view, decide(view, later(10))))
     view = replace(view, validation=replace(view.validation, problems=("spec.cfg: no such file",)))
     decision = decide(view, later(40))
-    assert stands(decision.status) == ("Failed", "InvalidConfig", "spec.cfg: no such file")
+    assert stands(decision.status) == ("Failed", "InvalidConfig", f"spec.cfg: no such file{REMEDY}")
     assert decision.status.restart_requested == later(30)
     view = seen(view, decision)
     assert decide(view, later(50)).status == view.status

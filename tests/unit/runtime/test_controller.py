@@ -144,6 +144,26 @@ async def test_what_the_api_server_will_not_have_is_in_the_status_and_tried_agai
     assert (status_of(api).phase, status_of(api).reason) == ("Starting", "AwaitingFirstStep")
 
 
+async def test_a_pod_that_the_api_server_does_not_let_go_is_told_of_and_asked_for_again() -> None:
+    """An admission webhook protects it, for example, and a person waits for the job to be suspended."""
+    api, operator = await started()
+    await operator.look()
+    change_pod(api, "job-1-0", phase="Running")
+    (job,) = api.all(JOB)
+    edited = {"spec": job["spec"] | {"suspend": True}, "metadata": job["metadata"] | {"generation": 2}}
+    api.put(JOB, job | edited)
+    await operator.list()
+    api.fault = refuse(403, "Forbidden", verbs="delete")
+    await operator.look()
+    status, words = status_of(api), "Pod job-1-0 cannot be deleted: no"
+    assert (status.observed_generation, status.reason, status.message) == (2, "DeleteRefused", words)
+    assert said(status, "Accepted") == ("False", "DeleteRefused", words)
+    assert operator.looks[-1] == "retry"
+    api.fault = lambda *_: None
+    await operator.look()
+    assert (status_of(api).reason, said(status_of(api), "Accepted")[0]) == ("Suspending", "True")
+
+
 async def test_a_status_that_somebody_else_has_changed_is_decided_on_again() -> None:
     api, operator = await started()
     changed = api.put(JOB, {**api.all(JOB)[0], "status": {"reason": "SomebodyElse"}})

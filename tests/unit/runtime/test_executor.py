@@ -1,4 +1,4 @@
-"""Carrying out what was decided: in order, all that is possible, and what to make of each answer."""
+"""Carrying out what was decided: all that is possible, and what to make of each answer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def refusing(kind: Kind, error: Exception, name: str = "") -> Any:
     return fault
 
 
-async def test_shared_objects_are_made_in_order_and_pods_after_them() -> None:
+async def test_shared_objects_are_made_before_pods() -> None:
     bench = Bench()
     assert await bench.do(*CREATES) == []
     assert [plural for _, plural, _ in bench.api.writes] == [
@@ -202,11 +202,36 @@ async def test_a_claim_that_an_earlier_job_of_the_name_left_is_used_as_it_is(lab
     assert (await bench.do(create) == []) is ours
 
 
-async def test_what_was_there_and_is_gone_by_the_time_we_look_is_left_to_the_next_look() -> None:
+async def test_no_pods_are_made_while_what_was_there_is_gone_by_the_time_we_look() -> None:
+    """A ConfigMap of somebody else's that was deleted just then: nobody watches those, so nobody would miss it."""
     bench = Bench()
-    bench.api.fault = refuse(409, "AlreadyExists", verbs="create")
-    assert await bench.do(CREATES[0]) == []
-    assert bench.seen == []
+    bench.api.fault = refusing(CONFIG_MAP, ApiError(409, "AlreadyExists", "it exists"))
+    (error,) = await bench.do(*CREATES)
+    assert isinstance(error, ApiError)
+    assert not bench.api.all(POD)
+
+    bench.api.fault = Bench().api.fault
+    assert await bench.do(*CREATES) == []
+    assert len(bench.api.all(CONFIG_MAP)) == 1
+    assert len(bench.api.all(POD)) == 3
+
+
+async def test_no_pods_are_made_while_the_config_map_goes() -> None:
+    """Somebody has deleted it, and a finalizer holds it for a while: the pods would not find it any more."""
+    bench = Bench()
+    (create,) = (create for create in CREATES if create.kind is CONFIG_MAP)
+    metadata = {**create.manifest["metadata"], "deletionTimestamp": "2026-01-31T12:00:00Z", "finalizers": ["a/b"]}
+    bench.api.put(CONFIG_MAP, {**create.manifest, "metadata": metadata})
+    (error,) = await bench.do(*CREATES)
+    assert isinstance(error, ApiError)
+    assert not bench.api.all(POD)
+
+    (owner,) = create.manifest["metadata"]["ownerReferences"]
+    metadata["ownerReferences"] = [{**owner, "uid": "uid-before"}]
+    bench.api.put(CONFIG_MAP, {**create.manifest, "metadata": metadata})
+    (error,) = await bench.do(create)
+    assert isinstance(error, Refused), "whose it is gets told all the same"
+    assert error.refusal.reason == "WaitingForPredecessor"
 
 
 async def test_a_pod_is_deleted_and_known_to_be_going() -> None:
@@ -236,11 +261,12 @@ async def test_one_that_is_another_by_now_is_left_alone_and_looked_at_again() ->
     assert bench.api.all(POD) == [there]
 
 
-async def test_a_deletion_that_is_not_allowed_is_an_error() -> None:
+async def test_a_deletion_that_is_not_allowed_is_a_refusal_in_the_api_server_s_words() -> None:
     bench = Bench()
     bench.api.fault = refuse(403, "Forbidden")
     (error,) = await bench.do(Delete(POD, "job-1-2", "uid"))
-    assert isinstance(error, ApiError)
+    assert isinstance(error, Refused)
+    assert (error.refusal.reason, str(error)) == ("DeleteRefused", "Pod job-1-2 cannot be deleted: no")
 
 
 async def test_all_errors_are_told_together() -> None:

@@ -55,7 +55,10 @@ def run(
     with folder.locked():
         record = folder.open(job.name, job.spec.hash)
         began, again = time.monotonic(), record.phase == "Succeeded"
-        if again and (damage := folder.damage(record)):
+        if lost := folder.lost(record):
+            _warn(f"the checkpoint {lost} is gone, and there is no other in {folder.checkpoints}: training begins anew")
+            again = False
+        elif again and (damage := folder.damage(record)):
             _warn(f"the checkpoint {damage}; the end of the training is done again")
             again = False
         code = Exit.GOOD if again else LocalAttempt(job, folder, record, verbose=verbose).run(data)

@@ -70,6 +70,11 @@ class RunFolder:
         self.save(record)
         return logs
 
+    def lost(self, record: RunRecord) -> str:
+        """The checkpoint that the record tells of if neither it nor any other is there any more, else empty."""
+        told = record.result.get("checkpoint")
+        return told["file"] if told and Folder(str(self.checkpoints)).deserted else ""
+
     def damage(self, record: RunRecord) -> str:
         """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole."""
         told = record.result.get("checkpoint")

@@ -15,6 +15,13 @@ _LONGEST_DELAY = 60.0
 _JITTER = 0.25
 
 
+def seconds_left(status: JobStatus, uid: str, now: datetime) -> float | None:
+    """Until they may, None once that is so. An attempt that has still to begin by the clock is one of a clock that was
+    set back, or of another operator's: how long ago that was is not known, and nobody waits for it to come."""
+    began, due = status.current.started_at, not_before(status, uid)
+    return (due - now).total_seconds() if began is not None and due is not None and began <= now < due else None
+
+
 def not_before(status: JobStatus, uid: str) -> datetime | None:
     """At once where somebody asked for it, and where the attempt before has saved something to go on from; else later
     by 1, 2, 4 … 60 s for each attempt in a row that has not, and for each disruption too many. A full disk is tried

@@ -46,12 +46,14 @@ def active_due(status: JobStatus, seconds: int | None) -> datetime | None:
 
 def startup_due(observed: Observed) -> datetime | None:
     """When all launchers have to run, once all pods have a node: how long the scheduler or a queue takes is no fault of
-    the job, and what the ranks do is watched by their launchers."""
-    pods = observed.current
+    the job, and what the ranks do is watched by their launchers. By the API server's clock, which may be behind ours:
+    never sooner than that long after the attempt's begin."""
+    pods, began = observed.current, observed.status.current.started_at
     scheduled = [pod.scheduled_at for pod in pods if pod.scheduled_at is not None]
     if len(scheduled) < observed.job.spec.nodes or not _waiting(observed):
         return None
-    return max(scheduled) + timedelta(seconds=observed.job.spec.deadlines.startup_seconds)
+    since = max(scheduled) if began is None else max(began, *scheduled)
+    return since + timedelta(seconds=observed.job.spec.deadlines.startup_seconds)
 
 
 def _waiting(observed: Observed) -> list[PodView]:

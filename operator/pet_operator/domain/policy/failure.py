@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 
-from pet.config.job import PetTrainingJob
 from pet.runfiles.exits import classify
 from pet_operator.domain import names
 from pet_operator.domain.constants import LABEL_JOB_UID
@@ -18,6 +17,7 @@ from pet_operator.domain.ends import (
     CONFIG_ERROR,
     CRASH,
     DISRUPTED,
+    FINISHED,
     HANG,
     NO_RESTART,
     NODE_LOST,
@@ -36,7 +36,6 @@ from pet_operator.domain.policy.hang import blamed
 from pet_operator.domain.policy.lost import in_doubt, lost
 from pet_operator.domain.reasons import ENDS
 from pet_operator.domain.status import Failure
-from pet_operator.domain.template import trainer_of
 from pet_operator.domain.views import PodView
 
 
@@ -87,7 +86,7 @@ class AttemptEnd:
 def attempt_end(observed: Observed, now: datetime, *, complete: bool) -> AttemptEnd | None:
     """None while the attempt may go on. `complete`: all its pods were made, so one that is absent is lost."""
     pods = observed.current
-    failures = [_failure(pod, observed.job) for pod in pods if pod.ended and not pod.succeeded]
+    failures = [_failure(pod) for pod in pods if pod.ended and not pod.succeeded]
     failures += [failure_of(pod, DISRUPTED, *_UNWATCHED) for pod in pods if pod.unwatched and not pod.ended]
     failures += filter(None, (lost(observed, pod) for pod in pods if not pod.ended))
     if complete:
@@ -118,8 +117,8 @@ def _named(observed: Observed, failures: list[Failure], complete: bool) -> Attem
     return AttemptEnd(cause, max(0.0, ROOT_WAIT - heard))
 
 
-def _failure(pod: PodView, job: PetTrainingJob) -> Failure:
-    return failure_of(pod, *_account(pod, job), _code(pod), pod.report)
+def _failure(pod: PodView) -> Failure:
+    return failure_of(pod, *_account(pod), _code(pod), pod.report)
 
 
 def _code(pod: PodView) -> int | None:
@@ -128,11 +127,13 @@ def _code(pod: PodView) -> int | None:
     return pod.failed_init[1] if pod.failed_init is not None else None
 
 
-def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
+def _account(pod: PodView) -> tuple[str, str, str]:
     """Class, type and message: by the launcher's report, else by what Kubernetes saw."""
     own = pod.report.class_ if pod.report is not None else ""
+    if finished := own == FINISHED:  # what followed was no end of the ranks
+        own = ""
     if pod.exit is not None and pod.exit.reason == "OOMKilled" and own in _KILLED:
-        return OUT_OF_MEMORY, "OOMKilled", f"the container ran out of memory ({_limit(job)})"
+        return OUT_OF_MEMORY, "OOMKilled", f"the container ran out of memory ({_limit(pod.exit.memory_limit)})"
     if pod.report is not None and own:
         class_ = own if own in ENDS or pod.exit is None else classify(pod.exit.code).exit_class
         return class_, pod.report.type or own, pod.report.message
@@ -147,12 +148,11 @@ def _account(pod: PodView, job: PetTrainingJob) -> tuple[str, str, str]:
     kind = classify(pod.exit.code).exit_class
     if kind == PREEMPTED:  # a launcher that was asked to stop, and saved, says so
         kind = CRASH
-    return kind, pod.exit.reason or kind, f"the launcher ended with {pod.exit.code} and left no report"
+    told = "after its ranks had finished" if finished else "and left no report"
+    return kind, pod.exit.reason or kind, f"the launcher ended with {pod.exit.code} {told}"
 
 
-def _limit(job: PetTrainingJob) -> str:
-    resources = trainer_of(job.spec.template).get("resources") or {}
-    memory = (resources.get("limits") or {}).get("memory")
+def _limit(memory: str) -> str:
     return f"its limit is {memory}" if memory else "it has no limit of its own: the node had no more"
 
 

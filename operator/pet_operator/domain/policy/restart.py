@@ -37,8 +37,9 @@ _NEVER = {
 }
 # What is left to the user, where the launcher cannot know it: a job that had pods is not begun again by an edit alone.
 _AGAIN = f"and annotate the job with {RESTART_REQUESTED}"
+MEND = f"apply the mended file, {_AGAIN}"
 _REMEDIES = {
-    CONFIG_ERROR: f"apply the mended file, {_AGAIN}",
+    CONFIG_ERROR: MEND,
     OUT_OF_MEMORY: f"raise the trainer's memory limit in spec.template, or have it use less, {_AGAIN}",
 }
 EXHAUSTED = "RestartsExhausted"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pet_operator.domain.constants import RESTART_REQUESTED
 from pet_operator.domain.decision import Observed
 from pet_operator.domain.launcher import LauncherStatus
-from pet_operator.domain.policy import volumes
+from pet_operator.domain.policy import clean, volumes
 from pet_operator.domain.reasons import CONTAINER_WAITING, REASONS
 from pet_operator.domain.status import PENDING, STARTING, JobStatus
 from pet_operator.domain.views import PodView
@@ -63,6 +63,13 @@ def awaited(observed: Observed, status: JobStatus, now: datetime) -> tuple[str, 
     return FIRST_STEP, f"{words}; {behind}" if behind else words
 
 
+def misses_config(observed: Observed) -> bool:
+    """Whether a pod cannot start because somebody has deleted the job's ConfigMap. Nobody watches those: it is the
+    kubelet that tells."""
+    words = [pod.awaited[1] for pod in observed.current if pod.awaited is not None]
+    return any(f'configmap "{clean.config_map(observed.job)}" not found' in each for each in words)
+
+
 def uneventful(observed: Observed, made: JobStatus, now: datetime) -> float | None:
     """For how many seconds more it need not be written that all pods of a beginning attempt are made: nothing has
     become of any yet. None: it is time. `made`: the status that says so."""
@@ -82,8 +89,7 @@ def binding_until(status: JobStatus) -> datetime | None:
 
 def _pod(pod: PodView, status: JobStatus, now: datetime) -> tuple[str, str]:
     reason, words = pod.awaited or ("", "")
-    until = binding_until(status)
-    if _UNBOUND in words and until is not None and now < until:
+    if _UNBOUND in words and (until := binding_until(status)) is not None and until - BINDING_TIME <= now < until:
         reason = BINDING_VOLUMES
     if _ATTACHED in words:
         reason = DETACHING

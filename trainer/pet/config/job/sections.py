@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from pet.config.environment import JobEnvironment
 from pet.config.errors import ClusterProblem
 from pet.config.job.fields import Fields, why_not_relative
 from pet.config.job.model import (
@@ -132,5 +133,7 @@ def read_metrics(metrics: Fields) -> Metrics:
         per_rank=metrics.flag("perRank", Metrics.per_rank),
         port_given="port" in metrics,
     )
+    if result.port == JobEnvironment.master_port:
+        metrics.report("port", f"{result.port} is where launchers of several pods meet; give another one")
     metrics.close()
     return result

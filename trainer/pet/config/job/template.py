@@ -15,6 +15,8 @@ _OVERRULED_OF_TRAINER = {
     "image": "give spec.image",
     "command": "the operator starts Pet's launcher; give spec.cfg and spec.scriptArgs, or a container of another name",
     "args": "the operator starts Pet's launcher; give spec.cfg and spec.scriptArgs, or a container of another name",
+    "restartPolicy": "the launcher is never restarted by the kubelet, see spec.restart; leave it out",
+    "restartPolicyRules": "the launcher is never restarted by the kubelet, see spec.restart; leave it out",
 }
 _OVERRULED_OF_POD = {
     "hostname": "ranks find each other by the operator's names; leave it out",
