@@ -3,10 +3,14 @@ and more are in `tests/reliability`."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from harness.launcher import Bench, alive
 from harness.supervisors import Job, run
 
+from pet.launch import hang
+from pet.launch.peers import Claim, Peers
 from pet.launch.record import RankFailure
 from pet.runfiles.exits import ExitCode
 
@@ -49,6 +53,16 @@ for number in range(1, 7):
         waiting()
     heartbeat.step(number, 0.1, 0.0)
 heartbeat.enter(Section.DONE)
+"""
+# As a collective does; rank 0 waits for rank 1.
+WAITS_FOR_THE_OTHER = """
+    (FOLDER / f"waits{{RANK}}").write_text(str(os.getpid()))
+    while not (FOLDER / "waits1").exists():
+        time.sleep(0.01)
+    while os.path.exists("/proc/" + (FOLDER / "waits1").read_text()):
+        time.sleep(0.01)
+    heartbeat.enter(Section.DONE)
+    sys.exit(75)
 """
 STALL = {"PETJOB_STALL_SECONDS": "1"}
 
@@ -121,6 +135,23 @@ def test_of_ranks_at_the_same_place_the_one_that_was_stopped_is_the_cause(bench:
     assert "same place" not in verdict.message
     failures = [failure for supervisor in job.supervisors for failure in supervisor.record.snapshot().failures]
     assert [failure.rank for failure in failures if failure.exit_class == "Hang"] == [1]
+
+
+def test_of_two_nodes_that_stand_still_together_none_has_only_lost_a_peer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rank of the node whose launcher is the slower one dies of the end of the other."""
+    wait = hang._wait
+
+    def wait_longer_on_node_0(peers: Peers, claim: Claim) -> dict[int, Claim]:
+        places = wait(peers, claim)
+        time.sleep(0 if peers.others == [0] else 0.5)
+        return places
+
+    monkeypatch.setattr(hang, "_wait", wait_longer_on_node_0)
+    bench.write(SCRIPT.replace("    time.sleep(600)", WAITS_FOR_THE_OTHER).format(how="never", rank=7))
+    job = Job(bench, 2, 1, PETJOB_RESTARTS_LEFT="0", **STALL).start()
+    assert [(verdict.code, verdict.rank) for verdict in job.verdicts()] == [(ExitCode.HANG, 0), (ExitCode.HANG, 1)]
 
 
 def test_a_rank_that_goes_on_meanwhile_did_not_hang(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from harness.launcher import Bench, alive, eventually
 from harness.supervisors import Job, run
 
@@ -74,6 +75,8 @@ def test_error_at_another_iteration_uses_up_the_budget(bench: Bench) -> None:
 
 def test_new_checkpoint_refills_the_budget(bench: Bench) -> None:
     script = """
+    (FOLDER / "ckpt").mkdir(exist_ok=True)
+    (FOLDER / "ckpt/model_iter100.pth").touch()
     checkpoint = CheckpointInfo(iteration=100 * (1 + START), file="f", bytes=1, saved_at=1.0, verified=True)
     metrics = JobMetrics(attempt=1, restart=START, world_size=1, checkpoint=checkpoint)
     write_metrics_file(RUN_DIR.metrics(LOCAL_RANK), metrics)
@@ -82,9 +85,36 @@ def test_new_checkpoint_refills_the_budget(bench: Bench) -> None:
     heartbeat.enter(Section.DONE)
     sys.exit(0 if START == 4 else 1)
     """
-    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1")
+    folder = str(bench.folder / "ckpt")
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1", PETJOB_CHECKPOINT_DIR=folder)
     assert verdict.code is ExitCode.SUCCEEDED
     assert len(bench.journal("start")) == 5
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a record of its owner", "one that does not verify"])
+def test_ranks_do_not_begin_from_scratch_where_nothing_of_what_they_saved_is_left(
+    bench: Bench, left: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = """
+    checkpoint = CheckpointInfo(iteration=20, file="model_iter20.pth", bytes=1, saved_at=1.0, verified=True)
+    metrics = JobMetrics(attempt=1, restart=START, world_size=1, checkpoint=checkpoint)
+    write_metrics_file(RUN_DIR.metrics(LOCAL_RANK), metrics)
+    sys.exit(1 if START == 0 else 0)
+    """
+    folder = bench.folder / "ckpt"
+    if left != "nothing":
+        folder.mkdir()
+    if left == "a record of its owner":
+        (folder / "OWNER").touch()
+    if left == "one that does not verify":  # which is the ranks' to judge
+        (folder / ".bad-uid-0-model_iter20.pth").touch()
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="3", PETJOB_CHECKPOINT_DIR=str(folder))
+    gone = f"no restart: iteration 20 was saved, and nothing of it is in '{folder}' any more"
+    if left == "one that does not verify":
+        assert verdict.code is ExitCode.SUCCEEDED
+    else:
+        assert (verdict.code, verdict.rank, verdict.spent) == (ExitCode.APP_ERROR, 0, None)
+        assert gone in capfd.readouterr().err
 
 
 def test_cause_is_named_though_a_rank_that_lost_its_peer_ends_first(bench: Bench) -> None:
@@ -98,13 +128,14 @@ def test_rank_that_goes_on_after_a_failure_is_ended_and_never_the_cause(bench: B
     assert bench.journal("signal") == [], "the failure of another rank is no request to save and leave"
 
 
-def test_checkpoint_under_way_is_not_killed_by_the_failure_of_another_rank(bench: Bench) -> None:
-    script = """
+@pytest.mark.parametrize("saving", ["enter(Section.SAVE)", "write_beside(True)"])
+def test_checkpoint_under_way_is_not_killed_by_the_failure_of_another_rank(bench: Bench, saving: str) -> None:
+    script = f"""
     if RANK == 1:
         wait_for("saving")
         sys.exit(93)
     heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
-    heartbeat.enter(Section.SAVE)
+    heartbeat.{saving}
     (FOLDER / "saving").touch()
     time.sleep(4)
     note("committed")

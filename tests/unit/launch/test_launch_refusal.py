@@ -58,3 +58,16 @@ def test_a_checkpoint_folder_on_a_read_only_volume_is_waited_for_and_no_mistake_
     message = json.loads(last_word.read_text())
     assert (message["exitCode"], message["class"]) == (79, "StorageFull")
     assert "takes no writes ([Errno 30] Read-only file system" in capfd.readouterr().err
+
+
+def test_run_files_without_room_are_waited_for(
+    last_word: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(main, "make_plan", refuse)
+    assert launch(["--cfg", "a.yaml"], Path("tools")) is ExitCode.STORAGE_FULL
+    message = json.loads(last_word.read_text())
+    assert (message["exitCode"], message["class"]) == (79, "StorageFull")
+    assert capfd.readouterr().err == f"pet: {message['message']}\n"

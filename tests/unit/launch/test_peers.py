@@ -93,9 +93,22 @@ def test_suspicions_at_the_same_time_become_one() -> None:
     assert second.compare((2, 9, 4)) == {0: (3, 9, 4)}
 
 
+def test_who_knows_what_it_will_tell_waits_for_those_that_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DictStore()
+    first, second, third = (Peers(store, node, nodes=3) for node in range(3))
+    first.suspect()
+    for peers in (first, second, third):
+        peers.compare((3, 9, 4))
+    naps: list[Callable[[], None]] = [lambda: None, lambda: second.settle(1, 0.0)]
+    monkeypatch.setattr("pet.launch.peers.time.sleep", lambda seconds: naps.pop(0)())
+    first.settle(1, NEVER)
+    assert naps == []
+
+
 def test_alone_nobody_is_asked() -> None:
     store = DictStore()
     peers = Peers(store, node=0, nodes=1)
+    peers.settle(0, NEVER)
     assert (peers.suspected, peers.compare((1, 1, 1)), store.calls) == (False, {}, 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +12,7 @@ from pet.launch.ranks import RankExit
 from pet.launch.verdict import Verdict, judge
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure
+from pet.runfiles.rundir import run_files_root
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def test_own_account_of_a_rank_is_taken_over() -> None:
         (-64, "SIGRTMAX", "killed by SIGRTMAX"),
         (-40, "signal 40", "killed by signal 40"),
         (3, "Exit", "exited with code 3 and left no report"),
+        (79, "Exit", f"exited with code 79 and left no report; its log says whether {run_files_root()} is full"),
     ],
 )
 def test_end_without_an_account_says_what_the_code_says(code: int, type_: str, message: str) -> None:
@@ -141,3 +145,11 @@ def test_error_of_the_launcher_itself_is_no_ranks_fault() -> None:
         verdict = Verdict.on_launcher(error)
     assert (verdict.code, verdict.rank, verdict.type) == (ExitCode.APP_ERROR, None, "RuntimeError")
     assert (verdict.message, "broken" in verdict.traceback) == ("in the launcher: broken", True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 79), (errno.EDQUOT, 79), (errno.ENOENT, 1)])
+def test_a_launcher_without_room_for_the_ranks_files_ends_as_they_would(number: int, code: int) -> None:
+    verdict = Verdict.on_launcher(OSError(number, os.strerror(number)))
+    assert verdict.code == code
+    assert verdict.message.startswith(f"in the launcher: [Errno {number}]")
+    assert (str(run_files_root()) in verdict.message) is (code == 79)

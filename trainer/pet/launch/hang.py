@@ -22,6 +22,8 @@ from pet.runfiles.stacks import Stacks
 
 # For the stacks to be written, and the other launchers to answer.
 _DUMP_SECONDS = 2.0
+# For them to know whom they will name, from when this one knows.
+_SETTLE_SECONDS = 2.0
 _WAKE_SECONDS = 0.3
 _POLL_SECONDS = 0.1
 
@@ -58,6 +60,9 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
         mute = [node for node in peers.others if node not in places]
         group.condemn({rank: _account(group, scene, rank, stall, mute) for rank in stall.ranks})
         watchdog.excuse(beats, stall)
+    if not stopped:  # what was woken must not run on
+        # The end of one rank ends those that wait with it, which would then have only lost a peer.
+        peers.settle(len(places), _SETTLE_SECONDS)
     group.kill()
     return True
 

@@ -139,8 +139,11 @@ def _refuse(error: BaseException) -> ExitCode:
     """Say why nothing is started, and leave it as the termination message."""
     code = next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
     if code is None:
-        traceback.print_exc()
         verdict = Verdict.on_launcher(error)
+        if verdict.code is ExitCode.STORAGE_FULL:
+            say(verdict.message)
+        else:
+            traceback.print_exc()
     else:
         for line in str(error).splitlines():
             say(line)

@@ -78,14 +78,21 @@ class MemoryWatch:
 
     def account(self, pid: int) -> str | None:
         """What there is to tell of a process that was killed, if it was for want of memory, else None."""
-        kills = self._group.kills() if self._group is not None else None
-        if self._group is None or kills is None or self._kills is None or kills <= self._kills:
+        want = self.want()
+        if want is None:
             return None
         used = self._used.get(pid, {})
         own = f"it used {_size(used.get('RSS'))}, {_size(used.get('HWM'))} at most"
+        return f"killed for want of memory; {own}; {want}"
+
+    def want(self) -> str | None:
+        """What the group used and may use, if the kernel has killed a process of it since the start, else None."""
+        kills = self._group.kills() if self._group is not None else None
+        if self._group is None or kills is None or self._kills is None or kills <= self._kills:
+            return None
         limit, peak = self._group.limit_bytes(), self._group.peak_bytes()
         bound = f"the limit is {_size(limit)}" if limit is not None else "it has no limit: the node had no more"
-        return f"killed for want of memory; {own}; the container used {_size(peak)} at most, {bound}"
+        return f"the container used {_size(peak)} at most, {bound}"
 
 
 def _size(count: int | None) -> str:

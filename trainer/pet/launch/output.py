@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from typing import BinaryIO
 
@@ -33,6 +34,9 @@ class RankOutput(threading.Thread):
         while data and self._sink is not None:
             try:
                 data = data[os.write(self._sink, data) :]
+            except BlockingIOError:
+                # Whoever shares our output has switched it to non-blocking; its reader is only slow.
+                select.select([], [self._sink], [])
             except OSError:
                 # Nobody reads our output any more. Go on emptying the pipe, or the rank would block in a print.
                 self._sink = None

@@ -125,6 +125,14 @@ class Peers:
                    for other, key in keys.items() if self._ask(self._store.check, [key])}  # fmt: skip
         return {other: tuple(json.loads(answer)) for other, answer in answers.items() if answer is not None}
 
+    def settle(self, others: int, seconds: float) -> None:
+        """Say that this launcher knows what it will tell of the hang, and wait until so many others know it too, or the
+        store is gone, or the time is over."""
+        key = f"pet/settled/{self._suspicions}"
+        if self.others:
+            self._tell(self._store.add, key, 1)
+            self._wait(seconds, until=lambda: (self._ask(self._store.add, key, 0) or 0) > others)
+
     @property
     def complete(self) -> bool:
         """Whether every other launcher has told."""

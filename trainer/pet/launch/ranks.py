@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,10 +17,10 @@ from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
 from pet.launch.process_state import state_of, words_for
 from pet.runfiles.exits import ExitCode, classify
-from pet.runfiles.failure import Failure, read_failure
+from pet.runfiles.failure import WORKER_KILLED, Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, HeartbeatReader, Section
 from pet.runfiles.rundir import RunDirectory
-from pet.runfiles.stacks import ASK, Stacks
+from pet.runfiles.stacks import Stacks, ask_stacks
 
 _RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
 # Where rank_main only execs, its own interpreter can start without site packages and user settings.
@@ -123,7 +123,7 @@ class RankGroup:
             asked = {local_rank: Stacks(self.directory.stacks(local_rank)) for local_rank in self.running}
             for local_rank, stacks in asked.items():
                 if stacks.offered:
-                    self._processes[local_rank].send_signal(ASK)
+                    ask_stacks(self._processes[local_rank].pid)
         return asked
 
     def wake(self, local_rank: int) -> None:
@@ -192,25 +192,30 @@ class RankGroup:
         heartbeat = self.heartbeat(local_rank)
         by_us = -code in self._sent[local_rank]
         # A rank that was woken to write its stacks may have gone on meanwhile: what it was found at counts.
-        account = self._hung.get(local_rank)
-        if account is None and code == -signal.SIGKILL and not by_us:
-            account = self._out_of_memory(local_rank, pid, heartbeat)
+        failure, account = read_failure(self.directory.failure(local_rank)), self._hung.get(local_rank)
+        if account is None and not by_us:
+            account = self._out_of_memory(local_rank, code, failure, heartbeat)
         self.exits[local_rank] = RankExit(
             rank=self.ranks[local_rank],
             code=code,
             order=self._polls,
             by_us=by_us and account is None,
-            failure=account or read_failure(self.directory.failure(local_rank)),
+            failure=account or failure,
             iteration=account.iteration if account is not None else _iteration(heartbeat),
             early=heartbeat is not None and heartbeat.section is not Section.DONE,
             found=ExitCode(account.exit_code) if account is not None else None,
         )
 
-    def _out_of_memory(self, local_rank: int, pid: int, heartbeat: Heartbeat | None) -> Failure | None:
-        message = self._memory.account(pid)
-        if message is None:
-            return None
-        return Failure.seen(ExitCode.OOM, "SIGKILL", message, rank=self.ranks[local_rank], heartbeat=heartbeat)
+    def _out_of_memory(self, local_rank: int, code: int, failure: Failure | None,
+                       heartbeat: Heartbeat | None) -> Failure | None:  # fmt: skip
+        """If the kernel has killed the rank for want of memory, or the worker whose loss the rank tells of."""
+        oom = ExitCode.OOM
+        if code == -signal.SIGKILL and (message := self._memory.account(self._processes[local_rank].pid)):
+            return Failure.seen(oom, "SIGKILL", message, rank=self.ranks[local_rank], heartbeat=heartbeat)
+        if failure is not None and failure.type == WORKER_KILLED and (want := self._memory.want()):
+            return replace(failure, exit_code=int(oom), exit_class=oom.exit_class, iteration=_iteration(heartbeat),
+                           message=f"{failure.message}; {want}")  # fmt: skip
+        return None
 
 
 def _iteration(heartbeat: Heartbeat | None) -> int | None:

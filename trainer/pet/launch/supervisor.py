@@ -30,6 +30,7 @@ from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.patience import write_patience
 from pet.runfiles.rundir import RunDirectory
+from pet.store.folder import Folder
 
 _POLL_SECONDS = 0.05
 _FINISH_SECONDS = 300.0
@@ -234,8 +235,12 @@ class Supervisor:
             return Refusal("a stop was asked for")
         if over := next((report for report in reports if not report.restarts), None):
             return Refusal(f"node {over.node} is over: {over}")
+        saved, folder = self.record.snapshot().checkpoint, self.plan.checkpoint_dir
+        if verdict.code.restarts_in_place and saved is not None and Folder(folder).deserted:
+            # Ranks would begin from scratch there, and nobody would know.
+            return Refusal(f"iteration {saved} was saved, and nothing of it is in {folder!r} any more: put it back")
         cause = replace(verdict, code=remote.exit_code) if remote is not None else verdict
-        return self.budget.refuse(cause, self.record.snapshot().checkpoint)
+        return self.budget.refuse(cause, saved)
 
 
 def _end(exit: RankExit) -> ExitCode:
@@ -248,4 +253,4 @@ def _is_bad(report: Report) -> bool:
 
 def _saving(group: RankGroup) -> bool:
     beats = group.heartbeats().values()
-    return any(heartbeat is not None and heartbeat.section is Section.SAVE for heartbeat in beats)
+    return any(beat is not None and (beat.section is Section.SAVE or beat.writing) for beat in beats)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from pet.launch.ranks import RankExit
 from pet.runfiles.exits import ExitCode
+from pet.runfiles.rundir import run_files_root
+from pet.store.errors import NO_ROOM
 
 # What a shell adds to the number of the signal that a program died of.
 _SHELL = 128
@@ -37,9 +39,13 @@ class Verdict:
 
     @classmethod
     def on_launcher(cls, error: BaseException) -> Verdict:
-        """The launcher itself failed."""
+        """The launcher itself failed. What it writes while ranks start are their files: without room there it is as if
+        one of them had found none."""
         text = "".join(traceback.format_exception(error))
-        return cls(ExitCode.APP_ERROR, type(error).__name__, f"in the launcher: {error}", traceback=text)
+        code, message = ExitCode.APP_ERROR, f"in the launcher: {error}"
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            code, message = ExitCode.STORAGE_FULL, f"{message}; is {run_files_root()} full?"
+        return cls(code, type(error).__name__, message, traceback=text)
 
     def __str__(self) -> str:
         who = f"rank {self.rank}: " if self.rank is not None else ""
@@ -91,7 +97,10 @@ def describe(exit: RankExit) -> tuple[str, str]:
         return name, f"killed by {name}"
     if exit.code == ExitCode.SUCCEEDED:
         return "Exit", "ended with code 0 before its training was over"
-    return "Exit", f"exited with code {exit.code} and left no report"
+    silent = f"exited with code {exit.code} and left no report"
+    if exit.exit_code is ExitCode.STORAGE_FULL:  # a rank that has no room for its run files has none for a report
+        return "Exit", f"{silent}; its log says whether {run_files_root()} is full"
+    return "Exit", silent
 
 
 def _verdict_on(exit: RankExit, signalled: tuple[int, ...]) -> Verdict:

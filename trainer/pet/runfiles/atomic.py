@@ -7,15 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: str | Path, text: str) -> None:
     """Write `text` beside `path` and rename it into place. Raises OSError and then leaves `path` as it was."""
     replace_bytes(path, text.encode())
 
 
-def replace_bytes(path: Path, data: bytes) -> None:
+def replace_bytes(path: str | Path, data: bytes) -> None:
     """The same with bytes."""
     # Not by methods of Path: the metric file is replaced again and again, and they cost more than the disk.
-    temporary = os.path.join(path.parent, f".{path.name}.{os.getpid()}.tmp")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

@@ -13,6 +13,8 @@ from pet.runfiles.heartbeat import Heartbeat
 
 MESSAGE_BYTES = 2048
 TRACEBACK_BYTES = 3072
+# The type of error by which a rank tells that a worker of its loader was killed.
+WORKER_KILLED = "WorkerKilled"
 _ROOM_BYTES = 32768  # JSON takes six bytes for some characters of one
 
 
@@ -83,10 +85,15 @@ class Failure:
 def message_of(error: BaseException) -> str:
     """What an error says. Of one that torch brought from a loader's worker, whose message is a traceback, the end."""
     text = text_of(error)
-    if "\nOriginal Traceback " not in text:
+    if not came_from_worker(error):
         return text
     last = text.rstrip().rpartition("\n")[2]
     return last.partition(": ")[2] or last
+
+
+def came_from_worker(error: BaseException) -> bool:
+    """Whether torch brought it from a loader's worker."""
+    return "\nOriginal Traceback " in text_of(error)
 
 
 def text_of(error: BaseException) -> str:

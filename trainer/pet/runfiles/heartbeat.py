@@ -11,21 +11,22 @@ import mmap
 import os
 import struct
 import time
-import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import itemgetter
 from pathlib import Path
+from zlib import crc32
 
 from pet.runfiles.place import Place, place
 
 # Attempt, restart, rank, local rank, pid: packed once.
 _IDENTITY = struct.Struct("<5q")
-# Sequence, iteration, section, collective, steps, then four times in seconds: packed at every store.
-_STATE = struct.Struct("<Q4q4d")
+# Sequence, iteration, section, collective, steps, four times in seconds, whether it writes: packed at every store.
+_STATE = struct.Struct("<Q4q4d?")
 _CRC = struct.Struct("<I")
 _RECORD = _IDENTITY.size + _STATE.size
 _SLOT = _RECORD + _CRC.size
+_SLOTS = (slice(0, _SLOT), slice(_SLOT, 2 * _SLOT))
 _ATTEMPTS = 3  # a reader may meet both slots half written, if the rank stores twice while it reads
 
 
@@ -57,6 +58,7 @@ class Heartbeat:
     last_step_seconds: float  # monotonic time of the last finished step, 0 before the first
     step_seconds: float  # total time in steps, waiting for data included
     data_seconds: float  # total time waiting for data
+    writing: bool = False  # a checkpoint, beside whatever it does, as far as it has heard
 
     @property
     def place(self) -> Place:
@@ -81,6 +83,7 @@ class HeartbeatWriter:
         self._stored = time.monotonic()
         self._step_seconds = 0.0
         self._data_seconds = 0.0
+        self._writing = False
         with open(path, "w+b") as file:
             # Real bytes, not a hole: a store into a hole of a full file system would kill the process with SIGBUS.
             file.write(bytes(2 * _SLOT))
@@ -104,6 +107,12 @@ class HeartbeatWriter:
         self._collective += 1
         self._store(time.monotonic())
 
+    def write_beside(self, writing: bool) -> None:
+        """Whether a checkpoint is written while the rank goes on. Stores where that is new."""
+        if writing is not self._writing:
+            self._writing = writing
+            self._store(time.monotonic())
+
     def beat(self) -> None:
         """A sign of life within a long section."""
         self._store(time.monotonic())
@@ -124,15 +133,15 @@ class HeartbeatWriter:
 
     def _introduce(self, attempt: int, restart: int) -> None:
         self._identity = _IDENTITY.pack(attempt, restart, *self._process)
-        self._identity_crc = zlib.crc32(self._identity)
+        self._identity_crc = crc32(self._identity)
 
     def _store(self, now: float) -> None:
-        self._sequence += 1
+        self._sequence = sequence = self._sequence + 1
         if now - self._stored > self.longest_silence:
             self.longest_silence = now - self._stored
         self._stored = now
         state = _STATE.pack(
-            self._sequence,
+            sequence,
             self._iteration,
             self.section,
             self._collective,
@@ -141,9 +150,10 @@ class HeartbeatWriter:
             self._last_step,
             self._step_seconds,
             self._data_seconds,
+            self._writing,
         )
-        start = (self._sequence % 2) * _SLOT
-        self._memory[start : start + _SLOT] = self._identity + state + _CRC.pack(zlib.crc32(state, self._identity_crc))
+        crc = _CRC.pack(crc32(state, self._identity_crc))
+        self._memory[_SLOTS[sequence % 2]] = self._identity + state + crc
 
 
 class HeartbeatReader:
@@ -183,7 +193,7 @@ def _newest(descriptor: int) -> Heartbeat | None:
 
 
 def _verifies(slot: bytes) -> bool:
-    return slot[_RECORD:] == _CRC.pack(zlib.crc32(slot[:_RECORD]))
+    return slot[_RECORD:] == _CRC.pack(crc32(slot[:_RECORD]))
 
 
 def _unpacked(slot: bytes) -> tuple[int, Heartbeat]:

@@ -58,7 +58,11 @@ class JobMetrics:
 
 def write_metrics_file(path: str | Path, metrics: JobMetrics) -> None:
     """Replace the file. Raises OSError; the loop reports that and goes on."""
-    replace_text(Path(path), json.dumps(finite_or_none(metrics), allow_nan=False))
+    try:
+        text = json.dumps(metrics, default=vars, allow_nan=False)
+    except ValueError:  # a number is not finite: rare enough for every window not to be searched for one
+        text = json.dumps(finite_or_none(metrics), allow_nan=False)
+    replace_text(path, text)
 
 
 def read_metrics_file(path: str | Path) -> JobMetrics | None:

@@ -5,7 +5,10 @@ faulthandler's handler is in C: it writes while another C call holds the interpr
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import faulthandler
+import os
 import re
 import signal
 import threading
@@ -17,7 +20,7 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+|\?\?\?) in (.*)$', re.MULTILINE)
 
 
 def offer_stacks(path: Path) -> None:
-    """The rank's side: from now on `ASK` has the stacks of all threads written to this file. Raises OSError.
+    """The rank's side: from now on `ask_stacks` has the stacks of all threads written to this file. Raises OSError.
 
     The file's name is there only once the handler is: the signal would end a process without one.
     """
@@ -27,6 +30,19 @@ def offer_stacks(path: Path) -> None:
     file.flush()
     faulthandler.register(ASK, file, all_threads=True)
     temporary.rename(path)
+
+
+def ask_stacks(pid: int) -> None:
+    """The launcher's side: have a process that offers its stacks write them; nothing if it has ended.
+
+    Its main thread writes them. A process that was stopped runs on with all threads at once, and by the time another
+    thread took the signal the main one would be elsewhere.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        if (tgkill := getattr(ctypes.CDLL(None, use_errno=True), "tgkill", None)) is None:  # glibc before 2.30
+            os.kill(pid, ASK)
+        elif tgkill(pid, pid, ASK) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 class Stacks:
