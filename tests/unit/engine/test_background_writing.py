@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from pet.engine.checkpoint.host_copy import HostCopy, available_memory
 from pet.engine.errors import Fenced, StopRequested, StorageFull
 from pet.engine.events import EventStorage
 from pet.engine.loop import TrainLoop
+from pet.runfiles.heartbeat import Section, read_heartbeat
 from pet.runfiles.metrics import read_metrics_file
 from pet.store.owner import Identity
 
@@ -110,6 +112,26 @@ def test_a_cpu_writes_in_the_caller_unless_asked(tmp_path: Path) -> None:
     assert threads == {"MainThread"}
     toy(tmp_path / "on", Watch()).run()
     assert threads == {"MainThread", "checkpoint_0"}  # the last save is the caller's
+
+
+def test_the_launcher_is_told_of_a_write_from_its_beginning_to_its_end(tmp_path: Path, gate: Gate) -> None:
+    """It gives the ranks that a failure of another has left only a moment, unless a checkpoint is written."""
+    seen: list[bool] = []
+
+    def look() -> None:
+        beat = read_heartbeat(tmp_path / "run" / "heartbeat-0")
+        assert beat is not None
+        assert beat.section is Section.STEP
+        seen.append(beat.writing)
+
+    def commit() -> None:
+        assert loop.checkpointer._writer is not None
+        gate.open.set()
+        loop.checkpointer._writer.join()
+
+    loop = toy(tmp_path, At(2, look), At(3, look), At(4, commit), At(5, look)).build()
+    loop.run()
+    assert seen == [False, True, False]
 
 
 def test_training_goes_on_while_the_disk_is_slow_and_nothing_is_told_before_it_is_committed(
@@ -256,3 +278,22 @@ def test_every_tensor_of_a_state_has_a_buffer_of_its_own() -> None:
 def test_weights_become_contiguous_in_the_copy() -> None:
     weights = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
     assert HostCopy().take({"model": {"w": weights}})["model"]["w"].is_contiguous()
+
+
+def test_what_a_state_has_no_more_takes_no_memory() -> None:
+    def state(step: int) -> dict[str, Any]:
+        return {"extra": {"hooks": {"user": {f"step {step}": torch.ones(1000)}}}}
+
+    copy = HostCopy()
+    former = weakref.ref(copy.take(state(1))["extra"]["hooks"]["user"]["step 1"])
+    copy.take(state(2))
+    assert former() is None
+
+
+def test_memory_is_asked_for_what_a_state_has_grown_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pet.engine.checkpoint.host_copy.available_memory", lambda: 1000)
+    copy = HostCopy()
+    copy.take({"extra": torch.zeros(250)})
+    assert copy.fits(1000)
+    assert copy.fits(1500)
+    assert not copy.fits(2000)

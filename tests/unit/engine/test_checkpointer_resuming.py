@@ -57,6 +57,63 @@ def test_an_optimizer_with_other_groups_is_refused(tmp_path: Path) -> None:
         begin(tmp_path, overrides=("SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0, "SOLVER.OPTIMIZER.WEIGHT_DECAY", 0.0))
 
 
+TYPE, MOMENTUM = "SOLVER.OPTIMIZER.TYPE", "SOLVER.OPTIMIZER.MOMENTUM"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((TYPE, "SGD"), (TYPE, "ADAMW")),
+        ((TYPE, "SGD"), (TYPE, "RMSPROP")),
+        ((TYPE, "ADAMW"), (TYPE, "SGD")),
+        ((TYPE, "ADAMW"), (TYPE, "RMSPROP")),
+        ((TYPE, "RMSPROP"), (TYPE, "SGD")),
+        ((TYPE, "RMSPROP"), (TYPE, "ADAMW")),
+        ((TYPE, "RMSPROP", MOMENTUM, 0.0), (TYPE, "RMSPROP", MOMENTUM, 0.9)),
+    ],
+    ids=str,
+)
+def test_a_state_that_another_kind_of_optimizer_has_gathered_is_refused(
+        tmp_path: Path, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:  # fmt: skip
+    first = begin(tmp_path, overrides=before)
+    first.reach(3)
+    first.save()
+    with pytest.raises(
+        ConfigError, match=r"SOLVER\.OPTIMIZER\.TYPE: .*model_iter3\.pth holds .*set the optimizer's keys"
+    ):
+        begin(tmp_path, overrides=after)
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "name"),
+    [
+        ("MOMENTUM", 0.9, 0.5, "momentum"),
+        ("MOMENTUM", 0.0, 0.9, "momentum"),
+        ("MOMENTUM", 0.9, 0.0, "momentum"),
+        ("NESTEROV", False, True, "nesterov"),
+        ("WEIGHT_DECAY", 1e-4, 0.1, "weight_decay"),
+    ],
+)
+def test_what_the_configuration_has_changed_of_the_optimizer_counts(
+        tmp_path: Path, key: str, before: Any, after: Any, name: str) -> None:  # fmt: skip
+    first = begin(tmp_path, overrides=(f"SOLVER.OPTIMIZER.{key}", before))
+    first.reach(3)
+    first.save()
+    run = begin(tmp_path, overrides=(f"SOLVER.OPTIMIZER.{key}", after))
+    assert next(group[name] for group in run.optimizer.param_groups) == after
+    run.reach(5)
+
+
+def test_what_a_hook_has_changed_of_the_optimizer_is_gone_on_with(tmp_path: Path) -> None:
+    first = begin(tmp_path, overrides=(MOMENTUM, 0.9))
+    first.reach(3)
+    for group in first.optimizer.param_groups:
+        group.update(momentum=0.8, mine=7)
+    first.save()
+    groups = begin(tmp_path, overrides=(MOMENTUM, 0.9)).optimizer.param_groups
+    assert {(group["momentum"], group["mine"]) for group in groups} == {(0.8, 7)}
+
+
 def test_what_was_given_to_a_save_comes_back(tmp_path: Path) -> None:
     run = trained(tmp_path)
     extra = {"hooks": {"Timer": {"seconds": 1.5, "none": None}}, "sampler": {"position": (3, [4])}}

@@ -56,6 +56,28 @@ def test_a_storage_that_was_restored_shows_the_same_numbers_but_the_clocks() -> 
     assert restored.history("loss").global_avg == storage.history("loss").global_avg
 
 
+@given(values=st.lists(numbers, min_size=1, max_size=2 * RING), cut=st.integers(0, 2 * RING))
+def test_a_history_is_the_same_bit_by_bit_however_its_values_are_cut_into_windows(
+    values: list[float], cut: int
+) -> None:
+    whole, parts, single = History(), History(), History()
+    whole.extend(values)
+    for part in (values[:cut], values[cut:]):
+        parts.extend(part)
+    for value in values:
+        single.put(value)
+    assert whole.state_dict() == parts.state_dict() == single.state_dict()
+
+
+def test_a_step_closes_its_window_at_each_period_and_at_the_end_also_where_a_run_begins_there() -> None:
+    storage, closing = EventStorage(start_iter=4, log_period=4, last_iter=10), []
+    while storage.iter <= 10:
+        if storage.closes_window:
+            closing.append(storage.iter)
+        storage.step()
+    assert closing == [4, 8, 10]
+
+
 def test_the_innermost_storage_is_the_one_that_hooks_find() -> None:
     with EventStorage() as outer:
         assert get_event_storage() is outer
@@ -88,6 +110,16 @@ def test_the_hint_of_a_name_never_changes() -> None:
     storage.put_scalars(smoothing_hint=False, lr=0.1, momentum=0.9)
     with pytest.raises(ValueError, match="'lr' was put with smoothing_hint=False"):
         storage.put_scalar("lr", 0.1)
+
+
+def test_a_hint_that_a_hook_gives_after_a_resume_counts() -> None:
+    storage, restored = EventStorage(), EventStorage()
+    storage.put_scalar("margin", 1.0, smoothing_hint=True)
+    restored.load_state_dict(storage.state_dict())
+    restored.put_scalar("margin", 2.0, smoothing_hint=False)
+    assert restored.latest_with_smoothing_hint() == {"margin": 2.0}
+    with pytest.raises(ValueError, match="'margin' was put with smoothing_hint=False"):
+        restored.put_scalar("margin", 3.0, smoothing_hint=True)
 
 
 def test_name_scopes_nest_and_end() -> None:

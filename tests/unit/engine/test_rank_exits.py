@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from harness.scripts import run_script
 
 from pet.engine import entry
 from pet.engine.session import Session
+from pet.runfiles.failure import WORKER_KILLED
 from pet.runfiles.heartbeat import Section
 
 CFG = "--cfg=cfgs/tasks/toy/toy.yaml"
@@ -101,6 +103,15 @@ def test_the_end_of_a_worker_at_work_is_no_error(tmp_path: Path) -> None:
     # torch watches its workers, and raises in whatever line the rank is at when one of them is killed.
     ended = run_script(tmp_path, CFG, "end-workers")
     assert ended.code == 0, ended.output
+
+
+def test_a_worker_that_was_killed_is_named_with_its_signal(tmp_path: Path) -> None:
+    ended = run_script(tmp_path, CFG, "lose-worker")
+    assert ended.code == 1, ended.output
+    assert ended.failure is not None
+    assert ended.failure.type == WORKER_KILLED
+    assert re.match(r"a worker of the data loader \(process \d+\) was killed by SIGKILL; ", ended.failure.message)
+    assert ended.output.count("was killed by SIGKILL") == 1
 
 
 def test_a_report_finds_room_where_no_new_file_does(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from harness.ranks import run_ranks
-from harness.toy import Toy, toy_config, toy_session
+from harness.toy import Toy, ToyModel, short_toy, toy_config, toy_session
+from torch import nn
 
 from pet.engine.distributed import get_rank, limit_waits, synchronize
 from pet.engine.errors import PeerLost
@@ -111,3 +113,27 @@ def test_waits_are_limited_after_the_first_step_a_little_above_the_watchdog_s_li
     cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 3, "MISC.DISPLAY_ITER", 1)
     Toy(tmp_path, cfg, session=session).build().run()
     assert limits == [limit]
+
+
+class Listening(ToyModel):
+    """With a batch norm; notes what the launcher has heard last while batch-norm statistics are measured."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8)
+        self.path = path
+        self.heard: list[float] = []
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+        beat = read_heartbeat(self.path)
+        if beat is not None and beat.section is Section.EVAL:
+            self.heard.append(beat.monotonic_seconds)
+        return super().forward(self.norm(inputs), targets)
+
+
+def test_every_batch_that_statistics_are_measured_over_is_a_sign(tmp_path: Path) -> None:
+    session = toy_session(tmp_path / "run")
+    model = Listening(session.run_dir.heartbeat(0))
+    keys = ("TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 5)
+    short_toy(tmp_path, 1, *keys, model=lambda: model, session=session).run()
+    assert len(model.heard) == len(set(model.heard)) == 5

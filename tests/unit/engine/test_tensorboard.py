@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import errno
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from harness.hooks import Bad
 from harness.toy import Toy, short_toy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub.io.gfile import LocalFileSystem
 
 from pet.config import ConfigError
+from pet.engine.events import EventStorage
 
 
 def training(folder: Path, **fields: Any) -> Toy:
@@ -68,3 +74,29 @@ def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path: Path, capsys: pyte
     (toy.checkpoints / "tensorboard_log").write_text("in the way")
     assert toy.run().iteration == 8
     assert "WARNING: the numbers are not kept in a file" in capsys.readouterr().out
+
+
+class FullDisk:
+    """Refuses what is written for TensorBoard from the beginning of one step to that of another."""
+
+    def __init__(self, since: int, until: int) -> None:
+        self.since, self.until = since, until
+        self.stack = ExitStack()
+
+    def before_step(self, storage: EventStorage) -> None:
+        full = OSError(errno.ENOSPC, "full")
+        if storage.iter == self.since:
+            self.stack.enter_context(patch("tempfile.TemporaryFile", side_effect=full))
+            self.stack.enter_context(patch.object(LocalFileSystem, "_write", side_effect=full))
+        if storage.iter == self.until:
+            self.stack.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is the package's thread
+def test_numbers_are_written_again_once_the_disk_has_room(tmp_path: Path) -> None:
+    before = threading.active_count()
+    toy = training(tmp_path, hooks=[FullDisk(since=3, until=7)])
+    loop = toy.run()
+    assert [step for step, _ in shown(toy, "total_loss")] == [2, 8]
+    assert loop.session.metrics.hook_errors == {"TensorboardXWriter": 2}
+    assert threading.active_count() == before

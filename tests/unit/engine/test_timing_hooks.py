@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import torch
 
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import HookSet, Priority, TrainHook
-from pet.engine.hooks.timing import COLLECT_EVERY, GarbageCollection, IterationTimer, pace_seconds
+from pet.engine.hooks.timing import COLLECT_ALL_EVERY, COLLECT_EVERY, GarbageCollection, IterationTimer, pace_seconds
 from pet.engine.metrics import flush_metrics
 
 
@@ -134,3 +135,24 @@ def test_garbage_is_collected_at_set_steps_and_the_collector_is_handed_back() ->
     hook.after_train(storage)
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+class Ring:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.ring = self
+
+
+@pytest.mark.usefixtures("collector")
+def test_garbage_that_has_outlived_a_collection_is_collected_as_well() -> None:
+    hook, storage = GarbageCollection(), EventStorage(1)
+    hook.after_step(storage)
+    held = Ring()
+    seen = weakref.ref(held)
+    for storage.iter in range(2, COLLECT_EVERY + 1):
+        hook.after_step(storage)
+    del held
+    for storage.iter in range(COLLECT_EVERY + 1, COLLECT_ALL_EVERY + 1):
+        hook.after_step(storage)
+    assert seen() is None

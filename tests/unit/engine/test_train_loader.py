@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -188,6 +189,22 @@ def test_an_evaluation_gives_each_sample_once_each_time(workers: int) -> None:
     assert [len(batch) for batch in once] == [8, 8, 4]
     assert [index for batch in once for index, _ in batch] == list(range(SIZE))
     assert once == again
+
+
+class TellsOfTheCollector(Augmented):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.tensor(gc.isenabled()), index
+
+
+def test_a_worker_collects_its_garbage_although_the_loop_does_it_for_itself() -> None:
+    gc.disable()
+    try:
+        samples = [
+            sample for batch in batches(make_test_data_loader(config(1), TellsOfTheCollector())) for sample in batch
+        ]
+    finally:
+        gc.enable()
+    assert samples == [(index, True) for index in range(SIZE)]
 
 
 class Signalled(Augmented):

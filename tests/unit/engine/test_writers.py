@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,13 +207,13 @@ def test_the_time_left_is_never_negative(storage: EventStorage) -> None:
 class Failing(EventWriter):
     """Fails at some of its calls."""
 
-    def __init__(self, failures: set[int]) -> None:
-        self.failures, self.calls, self.closed = failures, 0, False
+    def __init__(self, failures: set[int], error: type[Exception] = ValueError) -> None:
+        self.failures, self.error, self.calls, self.closed = failures, error, 0, False
 
     def write(self) -> None:
         self.calls += 1
         if self.calls in self.failures:
-            raise OSError("no room")
+            raise self.error("no room")
 
     def close(self) -> None:
         self.closed = True
@@ -233,10 +234,24 @@ def test_a_writer_that_fails_is_counted_told_once_and_switched_off(caplog: pytes
     assert (bad.closed, good.closed) == (False, True)
     assert errors == {"Failing": 3}
     assert [record.getMessage() for record in caplog.records] == [
-        "Failing failed: OSError('no room'); training goes on",
+        "Failing failed: ValueError('no room'); training goes on",
         "Failing failed 3 times and is switched off",
     ]
     assert caplog.records[0].exc_info is not None
+
+
+def test_a_writer_whose_disk_refuses_is_not_switched_off(caplog: pytest.LogCaptureFixture) -> None:
+    errors: dict[str, int] = {}
+    refused = Failing({2, 3, 4, 5}, OSError)
+    hook = PeriodicWriter([refused], max_iter=100, display_iter=1, errors=errors)
+    for step in range(1, 8):
+        hook.after_step(EventStorage(step))
+    hook.after_train(EventStorage(8))
+    assert (refused.calls, refused.closed) == (7, True)
+    assert errors == {"Failing": 4}
+    assert [record.getMessage() for record in caplog.records] == [
+        "Failing failed: OSError('no room'); training goes on"
+    ]
 
 
 def test_a_writer_has_to_define_write() -> None:
@@ -258,3 +273,21 @@ def test_training_goes_on_where_numbers_cannot_be_published(tmp_path: Path, caps
     output = capsys.readouterr().out
     assert output.count("WARNING: metrics cannot be published") == 1
     assert "training goes on" in output
+
+
+def test_the_seconds_of_a_window_of_any_length_are_counted_once(
+    tmp_path: Path, storage: EventStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = toy_session(tmp_path)
+    target = RunFileWriter(session, max_iter=1000)
+    monkeypatch.setattr("pet.engine.writers.time", SimpleNamespace(monotonic=lambda: session.started + 1000.0))
+    # More steps than a history keeps, slower at the end; 5 s before the first.
+    storage.put_window("time", [1.0] * 300 + [4.0] * 150)
+    storage.put_window("hook_time", [0.0] + [95.0 / 449] * 449)
+    storage.iter = 450
+    target.write()
+    assert session.metrics.accounting == pytest.approx({"productiveSeconds": 900.0, "startupSeconds": 5.0})
+    storage.put_window("time", [2.0, 3.0])
+    storage.iter = 452
+    target.write()
+    assert session.metrics.accounting == pytest.approx({"productiveSeconds": 905.0, "startupSeconds": 5.0})

@@ -196,10 +196,11 @@ def test_a_disk_that_refuses_leaves_the_older_checkpoint_and_no_temporary_file(
     assert iteration_of(opened(tmp_path)[1]) == 10
 
 
-def test_a_file_that_is_no_checkpoint_is_whole_and_has_no_manifest(tmp_path: Path) -> None:
+def test_the_weights_at_the_last_error_are_whole_have_no_manifest_and_are_the_only_ones(tmp_path: Path) -> None:
     tenure, _ = opened(tmp_path)
-    for data in (b"first", b"second"):
-        path = tenure.keep_data("model_error5.pth", lambda stream, data=data: stream.write(data))
+    save(tenure, 3)
+    for iteration, data in ((5, b"first"), (5, b"second"), (8, b"third")):
+        path = tenure.keep_error(f"model_error{iteration}.pth", lambda stream, data=data: stream.write(data))
         assert Path(path).read_bytes() == data
-    assert (tmp_path / ".superseded-uid-1-0-model_error5.pth").read_bytes() == b"first"
-    assert opened(tmp_path)[1] is None
+        assert [each.name for each in tmp_path.glob("*error*")] == [Path(path).name]
+    assert iteration_of(opened(tmp_path)[1]) == 3

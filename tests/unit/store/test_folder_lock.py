@@ -68,6 +68,12 @@ def test_a_path_that_is_no_folder_is_a_config_error(tmp_path: Path) -> None:
         FolderLock(tmp_path / "file").acquire()
 
 
+def test_a_link_that_leads_nowhere_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"MISC\.CKPT.*no link to one that is there"):
+        FolderLock(tmp_path / "link").acquire()
+
+
 def test_whoever_can_wait_is_told_the_holder_instead(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
     with FolderLock(tmp_path):

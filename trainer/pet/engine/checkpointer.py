@@ -175,6 +175,11 @@ class CheckPointer:
             )
         )
 
+    @property
+    def writes_beside(self) -> bool:
+        """Whether a save in the background is under way, as far as `written` has told. False on ranks but 0."""
+        return self._writer is not None and self._writer.writes_beside
+
     def written(self, *, wait: bool = False) -> CheckpointInfo | None:
         """What a save in the background has committed, told once; None while it is under way, if there is none, and on
         ranks but 0. Not collective. Raises Fenced and OSError, for which `save` would have been the place.

@@ -17,8 +17,8 @@ from typing import NoReturn
 from pet.config import ConfigError
 from pet.engine.distributed import destroy_process_group
 from pet.engine.errors import StopRequested, exit_code, says_all
-from pet.engine.loader import end_workers
 from pet.engine.session import Session, open_session
+from pet.engine.workers import end_workers
 from pet.launch.handover import ensure_ranks
 from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pet.config.errors import ConfigError
 from pet.data.errors import SampleError
+from pet.engine.workers import WorkerLost
 from pet.runfiles.exits import ExitCode
 from pet.store.errors import NO_ROOM, CheckpointUnusable, Fenced, StorageFull
 
@@ -99,7 +100,7 @@ def exit_code(error: BaseException) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.APP_ERROR)
 
 
-_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, StorageFull, NonFinite, SampleError)
+_SAY_ALL = (ConfigError, PeerLost, CheckpointUnusable, Fenced, StorageFull, NonFinite, SampleError, WorkerLost)
 
 
 def says_all(error: BaseException) -> bool:

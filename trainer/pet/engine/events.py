@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -46,8 +48,7 @@ class History:
     def extend(self, values: Sequence[float]) -> None:
         """Append several, oldest first."""
         self._ring.extend(values)
-        for value in values:
-            self._total += value
+        self._total = reduce(add, values, self._total)  # one after the other, as `put` would: the sum is the same
         self._count += len(values)
 
     @property
@@ -63,6 +64,11 @@ class History:
         """The mean of the newest `window` values."""
         values = self._newest(window)
         return sum(values) / len(values)
+
+    @property
+    def total(self) -> float:
+        """The sum of every value since the start."""
+        return self._total
 
     @property
     def global_avg(self) -> float:
@@ -99,16 +105,22 @@ class StepMetrics(NamedTuple):
 class EventStorage:
     """The running step's number and the histories; a context manager, so that hooks find it by `get_event_storage`.
 
-    `iter` is the 1-based number of the running step. A scalar with `smoothing_hint` is shown as a median, one
+    `iter` is the 1-based number of the running step, and `closes_window` says whether it is one that logs: each
+    `log_period`-th does, and the last one. A scalar with `smoothing_hint` is shown as a median, one
     without (a learning rate) as it is.
     """
 
-    def __init__(self, start_iter: int = 0, log_period: int = 20, iter_per_epoch: int = -1) -> None:
-        self.iter = start_iter
+    def __init__(
+        self, start_iter: int = 0, log_period: int = 20, iter_per_epoch: int = -1, last_iter: int = -1
+    ) -> None:
+        self.iter = start_iter - 1
         self.log_period = log_period
         self.iter_per_epoch = iter_per_epoch
+        self.last_iter = last_iter
+        self.step()  # to `start_iter`
         self._histories: dict[str, History] = {}
         self._hints: dict[str, bool] = {}
+        self._restored: set[str] = set()  # names whose hint is a checkpoint's: a hook may have been changed since
         self._prefix = ""
         self.pending: list[StepMetrics] = []  # steps whose numbers are still on the device, see pet.engine.metrics
         self.samples = 0  # trained on by all ranks since this process began
@@ -163,12 +175,14 @@ class EventStorage:
         """Show what an uninterrupted run would show."""
         for name, entry in state.items():
             self._hints[name] = entry["hint"]
+            self._restored.add(name)
             self._histories[name] = history = History()
             history.load_state_dict(entry)
 
     def step(self) -> None:
         """Go on to the next step."""
         self.iter += 1
+        self.closes_window = self.iter % self.log_period == 0 or self.iter == self.last_iter
 
     @contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
@@ -185,6 +199,9 @@ class EventStorage:
         history = self._histories.get(name)
         if history is None:
             history = self._histories[name] = History()
+            self._hints[name] = smoothing_hint
+        elif self._hints[name] != smoothing_hint and name in self._restored:
+            self._restored.remove(name)
             self._hints[name] = smoothing_hint
         elif self._hints[name] != smoothing_hint:
             raise ValueError(f"scalar {name!r} was put with smoothing_hint={self._hints[name]} before")

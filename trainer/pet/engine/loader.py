@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +16,7 @@ from pet.engine.distributed import get_rank, get_world_size
 from pet.engine.rng import borrowed_generators, mix, seed_generators
 from pet.engine.sampler import EvaluationBatches, Key, TrainBatches, epoch_length
 from pet.engine.signs import beat
+from pet.engine.workers import end_workers, init_worker, watched
 
 Collate = Callable[[list[Any]], Any]
 _PRECISE_BN = 1  # tells its seed from that of training
@@ -70,7 +69,15 @@ class SeededCollate:
             return self.collate(samples)
 
 
-class EvaluationLoader(DataLoader[Any]):
+class WatchedLoader(DataLoader[Any]):
+    """One of whose workers it is known how they end."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        with watched():
+            return super().__iter__()
+
+
+class EvaluationLoader(WatchedLoader):
     """Tells the watchdog of every batch: an evaluation has no steps, and may take hours."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -197,7 +204,7 @@ def _loader(
     dataset: SeededDataset,
     batches: TrainBatches | EvaluationBatches,
     collate: Collate,
-    kind: type[DataLoader[Any]] = DataLoader,
+    kind: type[DataLoader[Any]] = WatchedLoader,
 ) -> DataLoader[Any]:
     workers = cfg.DATA.LOADER_THREADS
     if workers:
@@ -207,24 +214,9 @@ def _loader(
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=workers,
-        worker_init_fn=_init_worker,
+        worker_init_fn=init_worker,
         pin_memory=cfg.DATA.PIN_MEMORY and cfg.MISC.DEVICE == "cuda",
         prefetch_factor=cfg.DATA.PREFETCH if workers else None,
         # Workers draw their base seed from this one and not from the generator that the model uses.
         generator=torch.Generator(),
     )
-
-
-def end_workers() -> None:
-    """End every worker of this process. They do not listen to SIGTERM, which Python would wait for at its end."""
-    # torch's handler would raise in whatever line the process is at when a worker is killed.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for worker in multiprocessing.active_children():
-        worker.kill()
-
-
-def _init_worker(_worker_id: int) -> None:
-    """A worker leaves stopping to its rank: it must live until the state of the last step is saved, even where a stop
-    signal goes to all processes of a job."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

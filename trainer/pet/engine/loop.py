@@ -23,15 +23,15 @@ from pet.engine.errors import PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import HookSet
 from pet.engine.hooks.point import Point, attach
-from pet.engine.hooks.timing import closes_window
 from pet.engine.loader import TrainLoader
 from pet.engine.memory import explain_out_of_memory, keep_memory_snapshot
-from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_metrics
+from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_host_metrics, write_metrics
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session, current_session
 from pet.engine.stop import StopAgreement
 from pet.engine.update import Update
+from pet.engine.workers import explain_lost_worker
 from pet.runfiles.checkpoint_info import CheckpointInfo
 from pet.runfiles.heartbeat import Section
 
@@ -89,7 +89,7 @@ class TrainLoop:
         self._batch_shape: Sequence[int] = ()
         self._metrics_on: bool = cfg.TRAIN.METRICS_ON
         self._storage = EventStorage(loader.start_iter, cfg.MISC.DISPLAY_ITER,
-                                     loader.iter_per_epoch if loader.max_epoch else -1)  # fmt: skip
+                                     loader.iter_per_epoch if loader.max_epoch else -1, loader.max_iter)  # fmt: skip
 
     def run(self) -> None:
         """Every step that is left, with the hooks' points around them."""
@@ -173,10 +173,11 @@ class TrainLoop:
                 epochs["epoch"] = self.iteration // self.loader.iter_per_epoch + 1
             self._step(batches, storage)
             self.hooks.after_step(storage=storage, **epochs)
-            if closes_window(storage, self.max_iter):
+            if storage.closes_window:
                 self._set_pace(storage)
             storage.step()
-            self._maybe_stop()
+            if self.iteration < self.max_iter and self.stop.reached(self.iteration):
+                self._stop()
         self.stop.settle()
 
     def _step(self, batches: Iterator[Any], storage: EventStorage) -> None:
@@ -199,7 +200,9 @@ class TrainLoop:
 
         self.iteration = self.session.iteration = storage.iter
         storage.samples += samples * self._world_size
-        write_metrics({"data_time": data_time, **told}, storage)
+        if told:
+            write_metrics(told, storage)
+        write_host_metrics({"data_time": data_time}, storage)
         self.session.heartbeat.step(self.iteration, time.perf_counter() - begun, data_time)
 
     def _fetch(self, batches: Iterator[Any]) -> tuple[Any, Any, float]:
@@ -224,9 +227,7 @@ class TrainLoop:
         if "time" in storage.histories():
             self.stop.pace(sum(storage.history(name).median(WINDOW) for name in ("time", "hook_time")))
 
-    def _maybe_stop(self) -> None:
-        if self.iteration >= self.max_iter or not self.stop.reached(self.iteration):
-            return
+    def _stop(self) -> None:
         self.hooks.on_stop.all(reason=f"stop requested at iteration {self.iteration}")
         # No rank may leave before rank 0 has committed: the first to end has its siblings ended too.
         synchronize()
@@ -247,8 +248,10 @@ class TrainLoop:
             attach(error, further)
 
     def _explained(self, error: BaseException) -> BaseException:
-        """The same error, or a clearer one for what torch hides in a RuntimeError: a lost peer, no memory, an unused
-        parameter."""
+        """The same error, or a clearer one for what torch hides in a RuntimeError: a lost peer or worker, no memory, an
+        unused parameter."""
+        if (lost := explain_lost_worker(error)) is not None:
+            return lost
         if not isinstance(error, PeerLost) and is_peer_error(error):
             return PeerLost(str(error).splitlines()[0])
         out_of_memory = explain_out_of_memory(error, self.iteration + 1, self._batch_shape)

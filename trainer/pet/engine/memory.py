@@ -21,7 +21,7 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
 
 def peak_memory_mib() -> int:
     """Of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+    if torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():  # type: ignore[no-untyped-call]
         return torch.cuda.max_memory_allocated() // 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // 2**20 if sys.platform == "darwin" else peak // 2**10

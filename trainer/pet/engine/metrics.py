@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, groupby
 
 import torch
 import torch.distributed as dist
@@ -42,13 +42,21 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
             on_device[name] = value
         else:
             on_host[name] = float(value)
-    last = storage.pending[-1] if storage.pending else None
-    if not on_device and last is not None and last.iteration == storage.iter and last.share == share == 1.0:
-        last.host.update(on_host)
+    if not on_device and share == 1.0:
+        write_host_metrics(on_host, storage)
         return
     # One operation for all terms, and one that lets go of their graph: detaching each would cost one per term.
     values = torch.stack(list(on_device.values())).detach() if on_device else None
     storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host, share))
+
+
+def write_host_metrics(metrics: dict[str, float], storage: EventStorage) -> None:
+    """The same for numbers of the whole step that the host knows already: there are some in each step."""
+    last = storage.pending[-1] if storage.pending else None
+    if last is not None and last.iteration == storage.iter and last.share == 1.0:
+        last.host.update(metrics)
+    else:
+        storage.pending.append(StepMetrics(storage.iter, (), None, dict(metrics), 1.0))
 
 
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
@@ -61,30 +69,32 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     if not window:
         return
     steps = _read(window)
-    columns: dict[str, list[float]] = {}
-    for numbers in steps.values():
-        for name, value in numbers.items():
-            columns.setdefault(name, []).append(value)
-    columns.pop(UNLOGGED_LOSS, None)
-    for name, values in columns.items():
-        storage.put_window(name, values)
-    broken = [loss for iteration, numbers in steps.items() for loss in _broken(iteration, numbers, storage)]
+    for names, alike in groupby(steps.values(), key=tuple):  # one group, but where names come and go
+        for name, values in zip(names, zip(*map(dict.values, alike), strict=True), strict=True):
+            if name != UNLOGGED_LOSS:
+                storage.put_window(name, values)
+    broken = _broken(steps, storage)
     if broken and guard:
         raise broken[0]
 
 
-def _broken(iteration: int, numbers: dict[str, float], storage: EventStorage) -> list[NonFiniteLoss]:
-    """The losses of a step that are not finite and ought to be; counts all that are not, and steps left out."""
-    overflows = int(numbers.get(OVERFLOWS, 0))
-    storage.overflows += overflows > 0
-    if overflows >= MOST_OVERFLOWS:
-        raise GradientOverflow(iteration - overflows + 1, overflows)
-    if math.isfinite(sum(numbers.values())):  # of nearly all steps, and much faster than to look at each number
-        return []
-    broken = [NonFiniteLoss(iteration, name, value) for name, value in numbers.items()
-              if "loss" in name and not math.isfinite(value)]  # fmt: skip
-    storage.nonfinite += len(broken)
-    return [] if overflows else broken
+def _broken(steps: dict[int, dict[str, float]], storage: EventStorage) -> list[NonFiniteLoss]:
+    """The losses that are not finite and ought to be; counts all that are not, and steps left out."""
+    broken: list[NonFiniteLoss] = []
+    for iteration, numbers in steps.items():
+        overflows = int(numbers.get(OVERFLOWS, 0))
+        # True of nearly all steps, and much faster than to look at each number.
+        if not overflows and math.isfinite(sum(numbers.values())):
+            continue
+        storage.overflows += overflows > 0
+        if overflows >= MOST_OVERFLOWS:
+            raise GradientOverflow(iteration - overflows + 1, overflows)
+        losses = [NonFiniteLoss(iteration, name, value) for name, value in numbers.items()
+                  if "loss" in name and not math.isfinite(value)]  # fmt: skip
+        storage.nonfinite += len(losses)
+        if not overflows:
+            broken += losses
+    return broken
 
 
 def _read(window: list[StepMetrics]) -> dict[int, dict[str, float]]:
@@ -107,7 +117,7 @@ def _reduced(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float
     """The numbers of all steps in their order, reduced over the ranks: those of the device, and those of the host."""
     tensors = [step.values for step in window if step.values is not None]
     device = torch.cat(tensors) if tensors else torch.empty(0, device=_collective_device())
-    host = [value for step in window for value in step.host.values()]
+    host = list(chain.from_iterable(step.host.values() for step in window))
     if get_world_size() == 1:
         return iter(device.tolist()), iter(host)
     numbers = torch.cat([device.float(), torch.tensor(host, dtype=torch.float32).to(device.device, non_blocking=True)])

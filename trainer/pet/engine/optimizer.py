@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pet.config import Config
+from pet.engine.checkpoint.optimizer_state import configure
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Optimizer:
         optimizer = self._construct(
             [{"params": params, "lr": rule.lr, "weight_decay": rule.weight_decay} for rule, params in groups.items()]
         )
+        configure(optimizer)
         optimizer.traversal = traversal  # type: ignore[attr-defined]
         optimizer.base_lrs = [rule.lr for rule in groups]  # type: ignore[attr-defined]
         return optimizer

@@ -61,10 +61,8 @@ class TrainBatches:
 
     def sizes(self, step: int) -> tuple[int, ...]:
         """How many samples this rank takes in each batch of a step, as many as every other rank."""
-        batches = self._batches_at(self.place(step))
-        sizes = (self.batch_size // self.world_size,) * len(batches)
-        short = self.size - batches[-1] * self.batch_size  # what the last of them has, where it ends the epoch
-        return sizes if short >= self.batch_size else (*sizes[:-1], math.ceil(short / self.world_size))
+        last, others = self._sizes
+        return last if self.place(step) % self.iter_per_epoch == 0 else others
 
     def place(self, step: int) -> int:
         """Where the samples of a step are: the step itself, later by what is left out before."""
@@ -81,6 +79,14 @@ class TrainBatches:
         """Batches at all places up to this one."""
         epochs, steps = divmod(place, self.iter_per_epoch)
         return epochs * self._batches_per_epoch + steps * self.accumulate
+
+    @cached_property
+    def _sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Those of the last step of an epoch, which may have fewer batches and a short one, and of every other step."""
+        others = (self.batch_size // self.world_size,) * self.accumulate
+        batches = self._batches_at(self.iter_per_epoch)
+        samples = min(self.batch_size, self.size - batches[-1] * self.batch_size)  # of the last of them
+        return (*others[: len(batches) - 1], math.ceil(samples / self.world_size)), others
 
     @cached_property
     def _batches_per_epoch(self) -> int:

@@ -54,6 +54,7 @@ class Session:
         self.iteration: int | None = None
         self.run_dir = RunDirectory(self.environment.run_dir or tempfile.mkdtemp(prefix="pet-run-"))
         self.run_dir.create()
+        self._metrics_file = self.run_dir.metrics(self.local_rank)
         self.attempt, self.restart = self.environment.attempt or 0, 0
         self.heartbeat = HeartbeatWriter(
             self.run_dir.heartbeat(self.local_rank),
@@ -132,12 +133,18 @@ class Session:
         if self.rank != 0:
             return
         try:
-            self.run_dir.create()  # a cleaner of temporary files may have taken it
-            write_metrics_file(self.run_dir.metrics(self.local_rank), self.metrics)
+            self._write_metrics()
         except OSError as error:
             if not self._publish_failed:
                 logger.warning("metrics cannot be published: %s; training goes on", error)
             self._publish_failed = True
+
+    def _write_metrics(self) -> None:
+        try:
+            write_metrics_file(self._metrics_file, self.metrics)
+        except FileNotFoundError:  # a cleaner of temporary files has taken the folder
+            self.run_dir.create()
+            write_metrics_file(self._metrics_file, self.metrics)
 
 
 def open_session(script: str) -> Session:

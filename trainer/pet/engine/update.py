@@ -5,7 +5,6 @@ Nothing in here reads the device.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -40,13 +39,10 @@ class Update:
 
         `share` is the batch's part of the step's samples, from 0 to 1; `last`: no batch of the step comes after it.
         """
-        with nullcontext() if last else self._without_exchange():
-            with self.precision.autocast():
-                outputs = self.model(inputs, targets)
-                loss = sum_losses(outputs)
-            if last and self._ddp is not None:
-                begin_collective()
-            torch.autograd.backward(self.precision.scale(loss if share == 1.0 else loss * share))
+        if not last and self._ddp is not None:
+            with self._ddp.no_sync():
+                return self._add(inputs, targets, share)
+        outputs, loss = self._add(inputs, targets, share, exchange=self._ddp is not None)
         if last:
             self.precision.unscale(self.optimizer)
         return outputs, loss
@@ -57,5 +53,13 @@ class Update:
         told = self.precision.step(self.optimizer)
         return told if norm is None else {"grad_norm": norm, **told}
 
-    def _without_exchange(self) -> Any:
-        return nullcontext() if self._ddp is None else self._ddp.no_sync()
+    def _add(
+        self, inputs: Any, targets: Any, share: float, *, exchange: bool = False
+    ) -> tuple[dict[str, Any], torch.Tensor]:
+        with self.precision.autocast():
+            outputs = self.model(inputs, targets)
+            loss = sum_losses(outputs)
+        if exchange:
+            begin_collective()
+        torch.autograd.backward(self.precision.scale(loss if share == 1.0 else loss * share))
+        return outputs, loss

@@ -96,12 +96,13 @@ class RunFileWriter(EventWriter):
         self.session = session
         self.max_iter = max_iter
         self.redo_until = redo_until
+        self._accounted = 0.0  # seconds of steps
 
     def write(self) -> None:
         """Fill the session's metrics and publish them."""
         storage, metrics = get_event_storage(), self.session.metrics
         steps, samples = storage.iter - metrics.iteration, storage.samples - metrics.samples_total
-        self._account(storage, steps)
+        self._account(storage)
         metrics.iteration, metrics.samples_total = storage.iter, storage.samples
         if storage.iter_per_epoch > 0:
             metrics.epoch = (storage.iter - 1) // storage.iter_per_epoch + 1
@@ -121,12 +122,15 @@ class RunFileWriter(EventWriter):
         metrics.user = dict(list(user.items())[:MAX_TERMS])
         self.session.publish()
 
-    def _account(self, storage: EventStorage, steps: int) -> None:
+    def _account(self, storage: EventStorage) -> None:
         """Add the window's seconds to the totals."""
-        metrics, seconds = self.session.metrics, storage.history("time").avg(steps) * steps
+        accounting, total = self.session.metrics.accounting, storage.history("time").total
         kind = "redoSeconds" if storage.iter <= self.redo_until else "productiveSeconds"
-        metrics.accounting[kind] = metrics.accounting.get(kind, 0.0) + seconds
-        metrics.accounting.setdefault("startupSeconds", time.monotonic() - self.session.started - seconds)
+        accounting[kind] = accounting.get(kind, 0.0) + total - self._accounted
+        self._accounted = total
+        # All that came before the first step: what hooks took between steps is no start.
+        since_then = total + storage.history("hook_time").total
+        accounting.setdefault("startupSeconds", time.monotonic() - self.session.started - since_then)
 
 
 def eta_seconds(storage: EventStorage, max_iter: int) -> float:

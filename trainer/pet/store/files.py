@@ -100,13 +100,17 @@ def sync_directory(path: str) -> None:
 
 
 def make_directory(path: str) -> None:
-    """Make a folder and those above it, durably."""
+    """Make a folder and those above it, durably. Raises OSError, NotADirectoryError if the name is taken."""
     if os.path.isdir(path):
         return
     parent = os.path.dirname(os.path.abspath(path))
     make_directory(parent)
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(path)
+    except FileExistsError as error:
+        if not os.path.isdir(path):  # else another process has made it
+            text = f"{os.strerror(errno.ENOTDIR)}, and no link to one that is there"
+            raise NotADirectoryError(errno.ENOTDIR, text, path) from error
     sync_directory(parent)
 
 

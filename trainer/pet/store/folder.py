@@ -14,7 +14,18 @@ from pet.store.errors import Corrupt
 from pet.store.files import digest_of, read_bytes, remove, sync_directory
 from pet.store.latest import LatestLink
 from pet.store.manifest import Manifest, parse_manifest
-from pet.store.names import BAD, ROLLED_BACK, SUPERSEDED, TEMPORARY, aside, data_of, is_bad, manifest_of, parse_data
+from pet.store.names import (
+    BAD,
+    DATA,
+    ROLLED_BACK,
+    SUPERSEDED,
+    TEMPORARY,
+    aside,
+    data_of,
+    is_bad,
+    manifest_of,
+    parse_data,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +72,16 @@ class Folder:
     def names(self) -> list[str]:
         """Everything in the folder, sorted."""
         return sorted(os.listdir(self.path))
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nothing is there that ever was a checkpoint, or not even the folder. False where none can see."""
+        try:
+            return not any(DATA in name for name in self.names())
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def has(self, name: str) -> bool:
         """Whether there is such a name, a broken link included."""

@@ -2,7 +2,7 @@
 
 model_iter1000.pth, model_epoch3.pth   checkpoints; with model_<…>.manifest.json beside them they are committed
 model_epoch3-89.12.pth                 the best model so far, never resumed from
-model_error17.pth                      weights at the time of an error, never resumed from
+model_error17.pth                      weights at the time of the last error, never resumed from
 model_latest.pth                       a hard link to the newest checkpoint
 OWNER, .lock, .tmp-*                   the owner's record, the launcher's lock, files being written
 ROLLBACK                               the step that was not finite, which training has to go on from before
@@ -19,11 +19,13 @@ from dataclasses import dataclass
 OWNER = "OWNER"
 LOCK = ".lock"
 ROLLBACK = "ROLLBACK"
+DATA = "model_"  # in the name of every checkpoint, of one that was moved aside as well
 LATEST = "model_latest.pth"
 TEMPORARY = ".tmp-"
 BAD = "bad"
 SUPERSEDED = "superseded"
 ROLLED_BACK = "rolledback"
+ERROR = "error"
 LEGACY = "legacy"  # stands for the uid of files from before there were owners
 
 _DATA = re.compile(r"model_(?P<infix>[a-z]+)(?P<number>0|[1-9]\d*)(?:-(?P<accuracy>\d+\.\d\d))?\.pth")
@@ -41,7 +43,7 @@ class DataName:
     @property
     def resumable(self) -> bool:
         """Whether training goes on from such a file."""
-        return self.accuracy is None and self.infix != "error"
+        return self.accuracy is None and self.infix != ERROR
 
     @property
     def iteration(self) -> int | None:
@@ -59,6 +61,12 @@ def is_best(file: str) -> bool:
     """Whether this is a best model's name."""
     name = parse_data(file)
     return name is not None and name.accuracy is not None
+
+
+def is_error(file: str) -> bool:
+    """Whether this is the name of weights at the time of an error."""
+    name = parse_data(file)
+    return name is not None and name.infix == ERROR
 
 
 def manifest_of(file: str) -> str:

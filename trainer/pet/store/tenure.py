@@ -17,7 +17,7 @@ from pet.store.errors import Corrupt, Fenced
 from pet.store.files import ChecksumWriter, Digest, discard, read_bytes, remove, sync_directory, write_durably
 from pet.store.folder import Entry, Folder
 from pet.store.manifest import Manifest, NewerFormat, encode_manifest
-from pet.store.names import OWNER, ROLLBACK, TEMPORARY, is_best
+from pet.store.names import OWNER, ROLLBACK, TEMPORARY, is_best, is_error
 from pet.store.owner import Owner, encode_owner, is_own, parse_owner
 from pet.store.rollback import encode_rollback, move_later_ones, ordered, read_rollback
 from pet.store.space import START_FACTOR, WRITE_FACTOR, require_room
@@ -120,19 +120,23 @@ class Tenure:
         self._written.add(manifest)
         return manifest
 
-    def keep_data(self, file: str, write: Write) -> str:
-        """Write a file that is no checkpoint: durable and whole, but without a manifest. Returns its path."""
+    def keep_error(self, file: str, write: Write) -> str:
+        """Write the weights at an error: durable and whole, but without a manifest. Those of errors before are deleted,
+        for a run that fails now and then would fill its volume with them. Returns the path."""
         self.fence()
         temporary = self._temporary(file)
         self._write_new(temporary, write)
         try:
             self.fence()
-            self._free_name(file)
             os.rename(temporary, self.folder.at(file))
         except BaseException:
             discard(temporary)
             raise
         sync_directory(self.folder.path)
+        with _reported("the weights at an earlier error were not removed"):
+            for other in filter(is_error, self.folder.names()):
+                if other != file:
+                    remove(self.folder.at(other))
         return self.folder.at(file)
 
     def make_room(self) -> bool:

@@ -21,6 +21,11 @@ class BackgroundWrite:
             raise RuntimeError("the outcome of the write before was not taken")
         self._write = self._thread.submit(write)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether something is written, or its outcome not taken."""
+        return self._write is not None
+
     def join(self, seconds: float | None = None) -> bool:
         """Wait until nothing is written, at most so long. Whether that is so."""
         return self._write is None or bool(wait([self._write], seconds).done)

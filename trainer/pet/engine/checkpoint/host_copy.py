@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from pet.engine.checkpoint.snapshot import size_of
+
 # Beside the copy the writer needs memory for its pickles, and the disk's cache should not be squeezed out.
 _HEADROOM = 1.5
 _CGROUP = Path("/sys/fs/cgroup")
@@ -14,15 +16,17 @@ _Place = tuple[str | int, ...]  # the keys on the way to a tensor; names of weig
 
 
 class HostCopy:
-    """Buffers by place in the state, made at the first copy and used again: page-locked for tensors of a GPU."""
+    """Buffers by place in the state, made by the first copy that has it and kept while the next ones do: page-locked
+    for tensors of a GPU."""
 
     def __init__(self) -> None:
-        self._buffers: dict[_Place, torch.Tensor] = {}
+        self._buffers: dict[_Place, torch.Tensor] = {}  # of the last copy
+        self._before: dict[_Place, torch.Tensor] = {}  # of the one before it, while one is made
         self._copied: torch.cuda.Event | None = None
 
     def fits(self, size: int) -> bool:
-        """Whether there is memory for a copy of `size` bytes; once it was made there is."""
-        return bool(self._buffers) or available_memory() > _HEADROOM * size
+        """Whether there is memory for a copy of `size` bytes, beside what the last one has."""
+        return available_memory() > _HEADROOM * (size - size_of(self._buffers))
 
     def take(self, state: dict[str, Any]) -> dict[str, Any]:
         """Copy all tensors, numbers and texts of nested dictionaries, lists and tuples; weights become contiguous.
@@ -30,7 +34,9 @@ class HostCopy:
         Copies from a GPU are queued behind the work it has, so that later steps change nothing of them and the caller
         does not wait: `wait` does, before the copy is read.
         """
+        self._before, self._buffers = self._buffers, {}
         copy: dict[str, Any] = self._copy(state, ())
+        self._before = {}
         if any(buffer.is_pinned() for buffer in self._buffers.values()):
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
@@ -53,11 +59,11 @@ class HostCopy:
         return value
 
     def _buffer(self, tensor: torch.Tensor, place: _Place) -> torch.Tensor:
-        kept = self._buffers.get(place)
+        kept = self._before.get(place)
         if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype:
             form = torch.contiguous_format if place[0] == "model" else torch.preserve_format
             kept = torch.empty_like(tensor, device="cpu", memory_format=form, pin_memory=tensor.is_cuda)
-            self._buffers[place] = kept
+        self._buffers[place] = kept
         return kept
 
 

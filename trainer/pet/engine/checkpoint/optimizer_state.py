@@ -1,8 +1,12 @@
-"""Loading an optimizer's state: as it is, or from Pet's old layout with one group per parameter."""
+"""Loading an optimizer's state: as it is, or from Pet's old layout with one group per parameter.
+
+Taken is what the optimizer has gathered of each parameter, and what it went by (momentum, decay), which a hook may have
+changed. Where the configuration says otherwise than it did when that was saved, the configuration counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +15,11 @@ from pet.config.errors import ConfigError, Problem
 
 FIELD = "SOLVER.OPTIMIZER"
 KERNELS = ("fused", "foreach", "capturable")  # as torch's groups name them
+CONFIGURED = "configured"  # in each group: what the configuration gave it to go by
+# What a step needs of what the steps before have gathered, for each parameter.
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_RMSPROP = {"step", "square_avg"}
+_MOMENTUM = "momentum_buffer"
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], file: str) -> None:
@@ -29,13 +38,51 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Mapping[str, A
                 "the groups that were saved; set the optimizer's keys back",
             )
         saved = _regrouped(optimizer, saved)
+    _check_kind(optimizer, saved, file)
     _check_shapes(optimizer, saved, file)
-    groups = [
-        {**group, **{name: own[name] for name in KERNELS if name in own}}
-        for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)
-    ]
-    # A copy: the state is updated in place, and the loaded tensors are pages of the checkpoint's file.
-    optimizer.load_state_dict({"state": _cloned(saved["state"]), "param_groups": groups})
+    groups = [_settled(group, own) for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)]
+    # A copy: the state is updated in place, and the loaded tensors are pages of the checkpoint's file. What was never
+    # gathered begins as it would at a first step.
+    state = {**optimizer.state_dict()["state"], **_cloned(saved["state"])}
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def configure(optimizer: torch.optim.Optimizer) -> None:
+    """Note in each group what it is to go by, so that a later start knows what the configuration has changed."""
+    for group in optimizer.param_groups:
+        group[CONFIGURED] = {name: value for name, value in group.items() if name not in ("params", "lr", *KERNELS)}
+
+
+def _settled(saved: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as it was saved, but for what is another device's or configuration's."""
+    before, now = saved.get(CONFIGURED, {}), own.get(CONFIGURED, {})
+    changed = {name: value for name, value in now.items() if name in before and before[name] != value}
+    kept = {name: own[name] for name in (*KERNELS, CONFIGURED) if name in own}
+    return {**saved, **kept, **changed}
+
+
+def _check_kind(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], file: str) -> None:
+    for state in saved["state"].values():
+        if not _fits(optimizer, state.keys()):
+            raise ConfigError.of(
+                f"{FIELD}.TYPE",
+                f"{file} holds {', '.join(sorted(state))} of each parameter, which is not what "
+                f"{type(optimizer).__name__} with these keys goes on from: set the optimizer's keys back, or begin a "
+                "new job with the model of that checkpoint (TRAIN.WEIGHTS)",
+            )
+
+
+def _fits(optimizer: torch.optim.Optimizer, names: Collection[str]) -> bool:
+    """Whether a state of these names lets it go on."""
+    match optimizer:
+        case torch.optim.Adam():  # AdamW too
+            return _ADAM.issubset(names)
+        case torch.optim.RMSprop():
+            momentum = {_MOMENTUM} if any(group["momentum"] for group in optimizer.param_groups) else set()
+            return (_RMSPROP | momentum).issubset(names)
+        case torch.optim.SGD():
+            return {_MOMENTUM}.issuperset(names)
+    return True
 
 
 def _regrouped(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class CheckpointWriter:
         self._under_way = BackgroundWrite()
         self.join, self.outcome = self._under_way.join, self._under_way.outcome
 
+    @property
+    def writes_beside(self) -> bool:
+        """Whether a write in the background is under way, or its outcome not taken."""
+        return self._under_way.under_way
+
     def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Raise OSError (ENOSPC) if the volume is too small for a run with this state."""
         size = size_of([model.state_dict(), optimizer.state_dict()])
@@ -109,7 +114,7 @@ class CheckpointWriter:
         self.join()
         state = {"model": model_state(model)}
         require_finite(state, iteration)
-        return self._tenure.keep_data(file, _writing(on_host(state)))
+        return self._tenure.keep_error(file, _writing(on_host(state)))
 
     def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
         """Have the next start go on from before this step; `place` gives a step's place in the order of samples.

@@ -68,10 +68,10 @@ def build_train_hooks(
     start_iter = checkpointer.iteration + 1
     hooks: list[Any] = [
         IterationTimer(max_iter, start_iter, warmup_iter, ignore_warmup_time),
-        WaitLimit(session, max_iter),
+        WaitLimit(session),
         GarbageCollection(),
         LRScheduler(optimizer, scheduler),
-        MetricReducer(max_iter, guard=cfg.SOLVER.NAN_GUARD),
+        MetricReducer(guard=cfg.SOLVER.NAN_GUARD),
         PeriodicCheckpoint(
             session,
             cfg.SOLVER.SNAPSHOT_ITER,

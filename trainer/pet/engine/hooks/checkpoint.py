@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from pet.engine.checkpoint.agreement import on_rank_0
 from pet.engine.errors import NonFinite, PeerLost, StorageFull
@@ -19,9 +18,6 @@ from pet.launch.patience import stop_seconds
 from pet.runfiles.checkpoint_info import CheckpointInfo, SaveFailure
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.histogram import SAVE_SECONDS, Histogram
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +137,7 @@ class PeriodicCheckpoint(LoopHook):
                 if saved:
                     self._committed(saved)
             finally:
+                self._tell_launcher()
                 accounting = self.session.metrics.accounting
                 accounting["stallSeconds"] = accounting.get("stallSeconds", 0.0) + time.monotonic() - began
 
@@ -153,6 +150,12 @@ class PeriodicCheckpoint(LoopHook):
         else:
             if saved:
                 self._committed(saved)
+        finally:
+            self._tell_launcher()
+
+    def _tell_launcher(self) -> None:
+        """Where another rank fails it waits for what is written, whatever this one does meanwhile."""
+        self.session.heartbeat.write_beside(self.trainer.checkpointer.writes_beside)
 
     def _committed(self, saved: CheckpointInfo) -> None:
         self._observe("success")

@@ -19,6 +19,7 @@ from pet.engine.ddp import nothing_happened
 from pet.engine.distributed import get_world_size, peer_errors
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import LoopHook, Priority
+from pet.engine.signs import beat
 from pet.runfiles.heartbeat import Section
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class PreciseBN(LoopHook):
         layers = batch_norms(self.model)
         with nothing_happened(self.model), _watched(layers) as sums:
             for inputs, targets, _ in islice(self.loader, self.num_iter):
+                beat()  # as in an evaluation: there are no steps, and it may last
                 with self.trainer.autocast():
                     # Not the call: where the model is compiled, that would pass the layers by.
                     self.model.forward(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
-from pet.engine.hooks.timing import closes_window
 from pet.engine.metrics import flush_metrics
 from pet.engine.writers import EventWriter
 
@@ -21,19 +20,19 @@ class MetricReducer(TrainHook):
 
     priority = Priority.REDUCER
 
-    def __init__(self, max_iter: int, guard: bool) -> None:
-        self.max_iter = max_iter
+    def __init__(self, guard: bool) -> None:
         self.guard = guard
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Only where the window ends: other steps read nothing."""
-        if closes_window(storage, self.max_iter):
+        if storage.closes_window:
             flush_metrics(storage, guard=self.guard)
 
 
 class PeriodicWriter(TrainHook):
     """Lets writers write at the end of each window, and closes them. A writer that fails never stops training: its
-    errors are counted in `errors`, by its name."""
+    errors are counted in `errors`, by its name. One that fails again and again is switched off, unless it is its disk
+    that refuses: that may be full for a minute only."""
 
     priority = Priority.WRITER
 
@@ -63,6 +62,6 @@ class PeriodicWriter(TrainHook):
             self.errors[name] = self.errors.get(name, 0) + 1
             if self.errors[name] == 1:
                 logger.warning("%s failed: %r; training goes on", name, error, exc_info=error)
-            if self.errors[name] == FAILURES_UNTIL_OFF:
-                logger.warning("%s failed %d times and is switched off", name, FAILURES_UNTIL_OFF)
+            if self.errors[name] >= FAILURES_UNTIL_OFF and not isinstance(error, OSError):
+                logger.warning("%s failed %d times and is switched off", name, self.errors[name])
                 self.writers.remove(writer)

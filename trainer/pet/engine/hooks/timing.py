@@ -11,11 +11,12 @@ import torch
 from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.logger import clock
-from pet.engine.metrics import write_metrics
+from pet.engine.metrics import write_host_metrics
 
 logger = logging.getLogger(__name__)
 
 COLLECT_EVERY = 50  # steps
+COLLECT_ALL_EVERY = 20 * COLLECT_EVERY
 
 
 class IterationTimer(TrainHook):
@@ -23,13 +24,12 @@ class IterationTimer(TrainHook):
     the step before and this one, zero before the first; reports the speed at the end.
 
     The first `warmup_iter` steps are left out of the reported count and time alike, unless `ignore_warmup_time` is
-    False: then both keep them.
+    False: then both keep them. `max_iter` is Pet's argument; the storage knows which step is the last.
     """
 
     priority = Priority.TIMER
 
     def __init__(self, max_iter: int, start_iter: int, warmup_iter: int = 0, ignore_warmup_time: bool = False) -> None:
-        self.max_iter = max_iter
         self.first_counted = start_iter + warmup_iter if ignore_warmup_time else start_iter
         self.counted = 0
         self.step_seconds = 0.0
@@ -48,12 +48,12 @@ class IterationTimer(TrainHook):
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Stop it. A device that works asynchronously is awaited where the window is read anyway."""
-        if self.asynchronous and closes_window(storage, self.max_iter):
+        if self.asynchronous and storage.closes_window:
             torch.cuda.synchronize()
         hooks = 0.0 if self.step_ended is None else self.step_begun - self.step_ended
         self.step_ended = time.perf_counter()
         seconds = self.step_ended - self.step_begun
-        write_metrics({"time": seconds, "hook_time": hooks}, storage)
+        write_host_metrics({"time": seconds, "hook_time": hooks}, storage)
         if storage.iter >= self.first_counted:
             self.counted += 1
             self.step_seconds += seconds
@@ -73,7 +73,8 @@ class IterationTimer(TrainHook):
 
 
 class GarbageCollection(TrainHook):
-    """Collects Python's young garbage at the same step on all ranks, so that no rank pauses alone.
+    """Collects Python's garbage at the same step on all ranks, so that no rank pauses alone: the young often, what has
+    outlived a collection now and then.
 
     What is alive after the first step lives as long as the run: it is moved out of the collector's sight.
     """
@@ -85,6 +86,8 @@ class GarbageCollection(TrainHook):
         if gc.isenabled():
             gc.disable()
             gc.freeze()
+        elif storage.iter % COLLECT_ALL_EVERY == 0:
+            gc.collect()
         elif storage.iter % COLLECT_EVERY == 0:
             gc.collect(1)
 
@@ -100,8 +103,3 @@ def pace_seconds(storage: EventStorage) -> float:
     Saves and evaluations fall on few steps, so their part is spread over all that this process has made.
     """
     return storage.history("time").median(WINDOW) + storage.history("hook_time").global_avg
-
-
-def closes_window(storage: EventStorage, max_iter: int) -> bool:
-    """Whether the running step is one that logs."""
-    return storage.iter % storage.log_period == 0 or storage.iter == max_iter

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pet.engine.distributed import limit_waits
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
-from pet.engine.hooks.timing import closes_window
 from pet.engine.session import Session
 from pet.runfiles.patience import read_patience, usual_limit
 
@@ -18,15 +17,14 @@ class WaitLimit(TrainHook):
 
     priority = Priority.TIMER
 
-    def __init__(self, session: Session, max_iter: int) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.max_iter = max_iter
         self.learnt = read_patience(session.run_dir.patience)
         self.limit = 0.0
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """After the first step, and where a later wait was longer than all before."""
-        if self.limit and not closes_window(storage, self.max_iter):
+        if self.limit and not storage.closes_window:
             return
         own = usual_limit(self.session.environment.stall_seconds, self.session.heartbeat.longest_silence)
         limit = max(own, self.learnt)
