@@ -1,4 +1,4 @@
-"""What many jobs cost an operator that has nothing to do, what its restart costs, and how soon it reacts.
+"""What many jobs cost an operator that has nothing to do, what its restart and one change cost, and how soon it reacts.
 
 On a real API server, without nodes and scheduler: the pods of all jobs exist and wait. Latencies are those between two
 requests in the audit log of the API server: from one that was answered to one that was answered.
@@ -27,7 +27,7 @@ from testbed.operator import USER, Operator, install
 from testbed.waiting import wait_for
 
 from pet_operator.domain.codec import write_time
-from pet_operator.domain.constants import LABEL_ATTEMPT, LABEL_JOB
+from pet_operator.domain.constants import JOB, LABEL_ATTEMPT, LABEL_JOB
 from pet_operator.domain.decide import decide
 
 QUIET_SECONDS = 15.0
@@ -44,12 +44,16 @@ def settled(plane: ControlPlane, namespace: str) -> None:
 
 
 def idle_and_restart(plane: ControlPlane, number: int) -> None:
-    """One operator, and its successor, on jobs whose pods are all there."""
+    """One operator, and its successor, on jobs whose pods are all there; what a change costs while they become more."""
     with Namespace(plane) as namespace, Operator(plane, namespace=namespace.name, poll_seconds=POLL_SECONDS) as process:
-        base = resident(process.server.pid)
-        submit(plane, namespace.name, number, nodes=NODES)
-        pods_made(namespace, number * NODES)
-        settled(plane, namespace.name)
+        base, present = resident(process.server.pid), 0
+        print("\nmilliseconds of CPU for a change of a pod and the status that is written after it")
+        for total in (1, number // 10, number):
+            submit(plane, namespace.name, total - present, nodes=NODES, name=f"job-{total}")
+            present = total
+            pods_made(namespace, total * NODES)
+            settled(plane, namespace.name)
+            print(f"{total:5} jobs {change(plane, namespace, process, 'job-1'):7.1f}")
         before = cpu_seconds(process.server.pid)
         time.sleep(IDLE_SECONDS)
         idle = (cpu_seconds(process.server.pid) - before) * 60 / IDLE_SECONDS
@@ -67,6 +71,23 @@ def idle_and_restart(plane: ControlPlane, number: int) -> None:
         print(
             f"restart: {cpu_seconds(process.server.pid):.1f} s CPU until all jobs are looked at, {len(writes)} writes"
         )
+
+
+def change(plane: ControlPlane, namespace: Namespace, process: Operator, name: str) -> float:
+    """Milliseconds of the operator's CPU for one change of a job that waits for its nodes."""
+    jobs = f"/apis/{JOB.api_version}/namespaces/{namespace.name}/{JOB.plural}"
+
+    def once(index: int) -> None:
+        words = f"so many nodes are full: {index}"
+        state = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+        path = f"/api/v1/namespaces/{namespace.name}/pods/{name}-1-0/status"
+        plane.request("PATCH", path, {"status": {"conditions": [state]}})
+        wait_for(words, lambda: words in plane.request("GET", f"{jobs}/{name}")["status"]["message"])
+
+    before = cpu_seconds(process.server.pid)
+    for index in range(SAMPLES):
+        once(index)
+    return (cpu_seconds(process.server.pid) - before) * 1000 / SAMPLES
 
 
 def latencies(plane: ControlPlane) -> None:

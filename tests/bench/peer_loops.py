@@ -2,12 +2,16 @@
 
 None of them saves, evaluates or draws. Each function trains on a source of batches that notes when it is asked; where a
 trainer's step depends on those before it, `history` steps lie behind it already.
+
+Ours is there twice: with what all of them do, and with its default hooks, which also time the steps, collect garbage on
+all ranks at once, and keep a log line, a record and the metrics that the launcher serves.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +20,11 @@ from harness.counting import give
 from harness.memory import memory_folder
 from harness.toy import ToyModel, short_toy
 
-from pet.engine.events import get_event_storage
+from pet.engine.events import EventStorage, get_event_storage
+from pet.engine.hooks.base import HookSet
+from pet.engine.hooks.reporting import MetricReducer
+from pet.engine.hooks.schedule import LRScheduler
+from pet.engine.loop import TrainLoop
 
 PERIOD = 20  # steps between two looks at the losses
 RATE, MOMENTUM = 0.01, 0.9
@@ -67,15 +75,39 @@ def bare(batches: Stamps, steps: int, history: int) -> None:
         optimizer.step()
 
 
+class Shown:
+    """A hook that shows the losses of a window's end, as the other trainers' loops are made to."""
+
+    priority = 80  # after they were read
+
+    def after_step(self, storage: EventStorage, **epochs: int) -> None:
+        if storage.closes_window:
+            logging.getLogger("bench").info(storage.latest())
+
+
 def pet(batches: Stamps, steps: int, history: int) -> None:
     """Default hooks."""
     with memory_folder() as folder:
-        loop = short_toy(
-            folder, steps, "MISC.DISPLAY_ITER", PERIOD, "SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0,
-            "SOLVER.OPTIMIZER.WEIGHT_DECAY", 0.0, save=False, hooks=[OldRun(history)] if history else [],
-        ).build()  # fmt: skip
-        give(loop, batches)
+        _pet(folder, batches, steps, history).run()
+
+
+def pet_as_others(batches: Stamps, steps: int, history: int) -> None:
+    """The losses kept and a rate that moves, no more; the heartbeat cannot be left out."""
+    with memory_folder() as folder:
+        loop = _pet(folder, batches, steps, history)
+        old = [OldRun(history)] if history else []
+        loop.hooks = HookSet([LRScheduler(loop.optimizer, loop.scheduler), MetricReducer(guard=True), Shown(), *old])
+        loop.hooks.attach(loop)
         loop.run()
+
+
+def _pet(folder: Path, batches: Stamps, steps: int, history: int) -> TrainLoop:
+    loop = short_toy(
+        folder, steps, "MISC.DISPLAY_ITER", PERIOD, "SOLVER.OPTIMIZER.BIAS_LR_FACTOR", 1.0,
+        "SOLVER.OPTIMIZER.WEIGHT_DECAY", 0.0, save=False, hooks=[OldRun(history)] if history else [],
+    ).build()  # fmt: skip
+    give(loop, batches)
+    return loop
 
 
 def lightning(batches: Stamps, steps: int, history: int, log: bool = True) -> None:
@@ -191,6 +223,7 @@ def mmengine(batches: Stamps, steps: int, history: int) -> None:
 
 LOOPS: dict[str, tuple[Callable[[Stamps, int, int], None], bool]] = {  # and whether former steps could matter to it
     "bare loop": (bare, False),
+    "Pet, what the others do": (pet_as_others, True),
     "Pet, default hooks": (pet, True),
     "ignite, two handlers": (ignite, False),
     "accelerate": (accelerate, False),

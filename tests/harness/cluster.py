@@ -59,7 +59,8 @@ class Jobs:
         return found
 
     def wait(self, name: str, what: str, holds: Callable[[Manifest], object]) -> Manifest:
-        """The status as soon as it `holds`. Raises AssertionError once the job is over without that."""
+        """The status as soon as it `holds`. Raises AssertionError, with the newest one, once the job is over without
+        that, or when it takes too long."""
 
         def look() -> Manifest:
             job = self.get(name)
@@ -71,7 +72,10 @@ class Jobs:
             assert edited or not over, f"{name} is never {what}: {json.dumps(status)}"
             return {}
 
-        return wait_for(f"job {name} {what}", look, SECONDS)
+        try:
+            return wait_for(f"job {name} {what}", look, SECONDS)
+        except TimeoutError as late:
+            raise AssertionError(f"{late}: {json.dumps(self.status(name))}; {self.events(name)}") from late
 
     def reaches(self, name: str, phase: str) -> Manifest:
         """The status in this phase."""

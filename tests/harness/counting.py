@@ -119,6 +119,7 @@ class GivenLoader:
     def __init__(self, loader: TrainLoader, batches: Iterable[Any]) -> None:
         self._loader = loader
         self._given = batches
+        self.sizes = loader.sizes  # as an attribute, like the loader's: what `__getattr__` costs is not the loop's
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._given)

@@ -15,6 +15,7 @@ RESTARTS = 3
 
 # The other ranks do as ranks do that lose a peer, or that leave together with it.
 SCRIPT = """
+from pet.runfiles.failure import WORKER_KILLED
 heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=START, rank=RANK, local_rank=LOCAL_RANK)
 how, rank = "{how}", {rank}
 if not how.startswith("early"):
@@ -38,8 +39,11 @@ if how in ("same", "other", "early error"):
     except ValueError as error:
         report(error)
     sys.exit(1)
-if how == "oom":
+if how.endswith("oom"):
     (FOLDER / "cgroup/memory.events").write_text(f"low 0\\noom 1\\noom_kill {{START + 1}}\\n")
+if how.startswith("worker"):
+    report(type(WORKER_KILLED, (Exception,), {{}})("a worker was killed by SIGKILL"))
+    sys.exit(1)
 if how in ("oom", "-6", "-9", "-11"):
     os.kill(os.getpid(), 9 if how == "oom" else -int(how))
 sys.exit(1 if how.startswith("early") else int(how))
@@ -72,6 +76,8 @@ ROWS = (
     Row("93", 1, ExitCode.NO_RESTART, "Exit"),
     Row("143", 1, ExitCode.PREEMPTED, "Preempted", names_rank=False),
     Row("oom", 2, ExitCode.OOM, "SIGKILL", spent="OOM"),
+    Row("worker oom", 2, ExitCode.OOM, "WorkerKilled", spent="OOM"),
+    Row("worker", 1 + RESTARTS, ExitCode.APP_ERROR, "WorkerKilled"),
     Row("other", 1 + RESTARTS, ExitCode.APP_ERROR, "ValueError"),
     Row("same", 2, ExitCode.APP_ERROR, "ValueError", spent="Deterministic"),
     Row("early error", 2, ExitCode.APP_ERROR, "ValueError", spent="Deterministic"),
@@ -104,6 +110,11 @@ def check(row: Row, rank: int, nodes: int, bench: Bench) -> None:
     if row.how == "oom":
         assert "killed for want of memory; it used" in own.message
         assert "the limit is 1 GiB" in own.message
+    if row.how == "worker oom":
+        assert (
+            own.message
+            == "a worker was killed by SIGKILL; the container used an unknown amount at most, the limit is 1 GiB"
+        )
     if row.how in ("134", "139", "-9", "-11"):
         assert own.message == f"killed by {row.type}"
     assert bench.journal("signal") == []

@@ -43,6 +43,8 @@ KINDS = (
 )
 # The job's own limit for a hang: far more than a step takes on a busy machine.
 STALL_SECONDS = 20
+# The first step that it holds for: those before may take minutes.
+FIRST_WATCHED = 3
 
 
 def cases(seed: int, repetitions: int) -> list[Case]:
@@ -51,11 +53,13 @@ def cases(seed: int, repetitions: int) -> list[Case]:
     In the first half of the training: to agree on a stop may take the ranks half a second.
     """
     dice = random.Random(seed)
-    return [
-        Case(ranks, target, signal, dice.randrange(ranks), dice.randrange(2, Training.steps // 2), workers)
-        for target, signal in KINDS
-        for ranks, workers in islice(cycle(product((1, 2, 3, 4), (0, 2))), repetitions)
-    ]
+    drawn = []
+    for target, signal in KINDS:
+        first = FIRST_WATCHED if signal == "SIGSTOP" else 2
+        for ranks, workers in islice(cycle(product((1, 2, 3, 4), (0, 2))), repetitions):
+            rank, step = dice.randrange(ranks), max(first, dice.randrange(2, Training.steps // 2))
+            drawn.append(Case(ranks, target, signal, rank, step, workers))
+    return drawn
 
 
 def check(case: Case, folder: Path, data: Path, expected: Training) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from testbed.namespace import Manifest
@@ -94,9 +95,12 @@ def check_first_attempt(loss: Loss, lost: Manifest, first: Manifest) -> None:
 
 
 def check_steps(loss: Loss, training: ClusterTraining, resumed: int) -> None:
-    """After a deletion no step is done twice; after a death those since the newest checkpoint are."""
-    every, done = list(range(1, training.steps + 1)), loss.step - 1
+    """After a deletion no step is done twice; after a death those since the newest checkpoint are. Ranks of a pod that
+    is removed by force may do either: SIGKILL follows SIGTERM so soon that it may come before their checkpoint."""
+    every, steps, held = list(range(1, training.steps + 1)), training.steps_done, loss.step - 1
+    done = next((step for step, following in pairwise(steps) if following <= step), resumed)
     newest = done // training.period * training.period
-    died = (training.steps_done, resumed) == ([*every[:done], *every[newest:]], newest)
-    saved = training.steps_done == every and resumed >= loss.step  # it may take the ranks a step to agree
-    assert {"killed": died, "deleted": saved, "forced": died or saved}[loss.kind], (training.steps_done, resumed)
+    died, saved = resumed == newest, resumed == done > held  # it may take the ranks a step to agree to leave
+    right = {"killed": died and done == held, "deleted": saved, "forced": saved or (died and done >= held)}
+    assert right[loss.kind], (steps, resumed)
+    assert steps == [*every[:done], *every[resumed:]], resumed

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import active_children, set_start_method
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from torch._utils import ExceptionWrapper
@@ -22,8 +23,8 @@ from pet.config import ConfigError
 from pet.data.errors import SampleError
 from pet.engine.entry import run
 from pet.engine.errors import CheckpointUnusable, Fenced, NonFiniteLoss, PeerLost, StopRequested
-from pet.engine.loader import end_workers
 from pet.engine.session import Session
+from pet.engine.workers import end_workers
 from pet.runfiles.failure import Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, read_heartbeat
 
@@ -60,8 +61,21 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 
 
+class WorkerKiller:
+    """Kills the loader's worker before a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_step(self, storage: Any) -> None:
+        if storage.iter == self.step:
+            (worker,) = active_children()
+            worker.kill()
+
+
 def main(args: Namespace, session: Session) -> None:
-    """Fail as the first option says, or train with a worker and fail in the third step, or end a worker at work."""
+    """Fail as the first option says, or train with a worker and fail or lose it in the third step, or end a worker at
+    work."""
     what, *_ = [*args.opts, "nothing"]
     if what == "no-room-for-new-files":
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -78,6 +92,9 @@ def main(args: Namespace, session: Session) -> None:
             assert worker.pid is not None
             os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # leaves it to torch to find out how it died
         time.sleep(0.01)  # a line to raise in
+    if what == "lose-worker":
+        hooks = [WorkerKiller(3)]
+        short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, hooks=hooks, session=session).run()
     if what.startswith("training-"):
         hooks = [Bad(3, ERRORS[what.removeprefix("training-")]())]
         short_toy(session.run_dir.path, 30, "DATA.LOADER_THREADS", 1, hooks=hooks, session=session).run()

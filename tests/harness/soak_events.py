@@ -181,7 +181,7 @@ class Slow(TrainHook):
 
     def before_train(self) -> None:
         """Every so many samples one takes seconds."""
-        samples: Any = self.trainer.loader._dataset  # type: ignore[attr-defined]
+        samples: Any = self.trainer._loop.loader._dataset  # type: ignore[attr-defined]
         samples.dataset = _SlowNowAndThen(samples.dataset, self._dice)
 
 

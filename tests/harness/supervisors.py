@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 
 from harness.launcher import CFG, Bench
@@ -16,6 +17,8 @@ from pet.launch.record import Record
 from pet.launch.supervisor import StoppedBeforeStart, Supervisor
 from pet.launch.verdict import Verdict
 from pet.runfiles.exits import ExitCode
+
+_MONITOR_SECONDS = 0.02  # between two looks, as the agent leaves some
 
 
 class Job:
@@ -61,9 +64,8 @@ class Job:
             try:
                 supervisor.start(local, variables, Peers(self.stores[started], node, nodes))
                 started += 1
-                outcome = None
-                while outcome is None:
-                    outcome = supervisor.watch()
+                while (outcome := supervisor.watch()) is None:
+                    time.sleep(_MONITOR_SECONDS)
                 if outcome.verdict.code is ExitCode.SUCCEEDED:
                     supervisor.await_peers()
                 supervisor.end_ranks()

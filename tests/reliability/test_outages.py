@@ -14,7 +14,7 @@ from testbed.operator import Operator
 from testbed.process_node import ProcessNodes
 from testbed.processes import Server
 
-NUMBER = 2
+NUMBER = 10
 SEED = int(os.environ.get("PET_TEST_SEED", random.randrange(2**32)))
 
 

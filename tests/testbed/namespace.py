@@ -14,6 +14,9 @@ from testbed.waiting import wait_for
 
 Manifest = dict[str, Any]
 
+# After an API server that was away, a controller watches again after a pause of up to a minute.
+_CONTROLLERS_BACK = 180.0
+
 
 class Namespace:
     """Core objects of one namespace, as the administrator sees them. In a `with` it is there, and then it is not."""
@@ -26,7 +29,7 @@ class Namespace:
     def __enter__(self) -> Self:
         self._plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.name}})
         path = f"{self._path}/serviceaccounts/default"  # pods need it
-        wait_for(f"the service account of {self.name}", lambda: self._found(path))
+        wait_for(f"the service account of {self.name}", lambda: self._found(path), _CONTROLLERS_BACK)
         return self
 
     def __exit__(

@@ -111,7 +111,7 @@ class Operator:
             return text.decode()
 
     def _port(self) -> int:
-        found = _PORT.findall(self.server.log.read_text())
+        found = _PORT.findall(self.log())
         if not found:
             raise ConnectionError("it serves no port yet")
         return int(found[-1])
