@@ -45,9 +45,9 @@ programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source o
 test-reliability: programs ## every fault with all its repetitions; some hours
 	$(BIN)/pytest tests/reliability
 
-# An hour each; PET_SOAK_MINUTES=5 is a first look.
-test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; some hours
-	$(BIN)/pytest tests/soak -rP
+# All four side by side, with time to spare between their steps. PET_SOAK_MINUTES=5 is a first look.
+test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; an hour and a half
+	$(BIN)/pytest tests/soak -rP --numprocesses 4
 
 # Not part of `test`: without a card it fails and says so.
 test-gpu: .venv/.ready ## what needs a CUDA device, one is enough; some minutes

@@ -19,14 +19,15 @@ from harness.soak_events import KINDS, RANKS, STALL_SECONDS, Attempt, events
 from harness.training import TIMEOUT, Training, differences
 from harness.vitals import TRAINING, Vitals
 
-STEPS_A_MINUTE = 150  # about, with all that happens, on two cores that do something else as well
+STEPS_A_MINUTE = 150  # at most, so that it lasts on any machine; a busy one makes about as many
+_LATE = 0.001  # of the samples
 _KEPT = 3  # checkpoints
 _DISK = "64m"
 _LOOK_SECONDS = 0.2
 
 
 def soaked(folder: Path, data: Path, minutes: float) -> Training:
-    """A training of about so long."""
+    """A training of as many steps as take so long."""
     steps = round(STEPS_A_MINUTE * minutes)
     return Training(folder, data, ranks=RANKS, steps=steps, period=10, overrides=("SOLVER.SNAPSHOT_KEEP", str(_KEPT)))
 
@@ -81,9 +82,11 @@ def main(what: str, seed: str, minutes: str, folder: str, data: str, expected: s
     for place, size in ((str(training.checkpoints), _DISK), (SHARED, "1g")):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", place], check=True)
     training.environ = {"PETJOB_STALL_SECONDS": str(STALL_SECONDS), "PETJOB_RESTARTS_LEFT": "1000"}
+    slow = {"seconds": 60 / STEPS_A_MINUTE}
     if what == "pauses":
-        training.hooks = [{"type": "harness.soak_events:Slow", "args": {"seed": int(seed)}}]
+        slow |= {"late": _LATE, "seed": int(seed)}
         training.overrides += ("EVAL.ENABLED", "True", "TEST.FREQUENCY_ITERS", str(STEPS_A_MINUTE))
+    training.hooks = [{"type": "harness.soak_events:Slow", "args": slow}]
     vitals, began = Vitals(training.checkpoints), time.monotonic()
     happened = _soak(training, what, int(seed), vitals)
     print(f"{len(happened)} in {(time.monotonic() - began) / 60:.1f} min, over {training.steps} steps")

@@ -174,28 +174,39 @@ def _damage(folder: Path, kind: str) -> None:
 
 
 class Slow(TrainHook):
-    """Makes single steps slow, far from the limit, by what a loader may do."""
+    """As a loader may, it makes every step last so many seconds at least, and the part `late` of all samples come
+    late by seconds, far from the limit."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seconds: float, late: float = 0.0, seed: int = 0) -> None:
+        self._seconds = seconds
+        self._late = late
         self._dice = random.Random(seed)
 
     def before_train(self) -> None:
-        """Every so many samples one takes seconds."""
-        samples: Any = self.trainer._loop.loader._dataset  # type: ignore[attr-defined]
-        samples.dataset = _SlowNowAndThen(samples.dataset, self._dice)
+        """From the first sample on."""
+        loader: Any = self.trainer._loop.loader  # type: ignore[attr-defined]
+        each = self._seconds / sum(loader.sizes(loader.start_iter))
+        loader._dataset.dataset = _SlowDataset(loader._dataset.dataset, each, self._seconds, self._late, self._dice)
 
 
-class _SlowNowAndThen:
-    """A data set of which one sample in a thousand comes late."""
+class _SlowDataset:
+    """A sample is due so many seconds after the one before. What the training itself takes is made up for, up to a
+    step's worth."""
 
-    def __init__(self, dataset: Any, dice: random.Random) -> None:
+    def __init__(self, dataset: Any, each: float, step: float, late: float, dice: random.Random) -> None:
         self.dataset = dataset
+        self._each = each
+        self._step = step
+        self._late = late
         self._dice = dice
+        self._due = time.monotonic()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        if self._dice.random() < 0.001:
-            time.sleep(self._dice.uniform(0.0, STALL_SECONDS / 3))
+        now = time.monotonic()
+        self._due = max(self._due, now - self._step) + self._each
+        late = self._dice.uniform(0.0, STALL_SECONDS / 3) if self._dice.random() < self._late else 0.0
+        time.sleep(max(0.0, self._due - now) + late)
         return self.dataset[index]
