@@ -80,9 +80,8 @@ def test_remembering_a_loss_keeps_no_graph_alive() -> None:
     storage = EventStorage(1)
     weight = torch.ones(3, requires_grad=True)
     write(storage, loss=(weight * 2).sum())
-    (step,) = storage.pending
-    assert step.values is not None
-    assert not step.values.requires_grad
+    (table,) = storage.pending.on_device.values()
+    assert [values.requires_grad for values in table.values] == [False]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -5,15 +5,13 @@ Nothing here grows with the iteration: a history keeps a ring of its newest valu
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from statistics import median
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 RING = 128  # values kept per name: more than any log period averages over
 WINDOW = 20  # of them that a shown median is taken over, and that are in a checkpoint
@@ -89,17 +87,28 @@ class History:
         return values[-window:]
 
 
-class StepMetrics(NamedTuple):
-    """Numbers of one step: `values` has shape [len(device_names)] on the device, `host` is known already.
+# Names of numbers that come together, and the share of the step's samples that they are of: below 1 where it is one of
+# several batches.
+Names = tuple[tuple[str, ...], float]
 
-    With a `share` below 1 they are those of one of the step's batches, which has that share of its samples.
-    """
 
-    iteration: int
-    device_names: tuple[str, ...]
-    values: torch.Tensor | None
-    host: dict[str, float]
-    share: float
+class Table:
+    """A row for each time that numbers of the same names came: of which step, and what."""
+
+    __slots__ = ("iterations", "values")
+
+    def __init__(self) -> None:
+        self.iterations: list[int] = []
+        self.values: list[Any] = []
+
+
+class Pending:
+    """Numbers that were not read yet. On the device a row is one tensor of shape [names]; those that the host knows lie
+    one after the other."""
+
+    def __init__(self) -> None:
+        self.on_device: dict[Names, Table] = defaultdict(Table)
+        self.on_host: dict[Names, Table] = defaultdict(Table)
 
 
 class EventStorage:
@@ -122,7 +131,7 @@ class EventStorage:
         self._hints: dict[str, bool] = {}
         self._restored: set[str] = set()  # names whose hint is a checkpoint's: a hook may have been changed since
         self._prefix = ""
-        self.pending: list[StepMetrics] = []  # steps whose numbers are still on the device, see pet.engine.metrics
+        self.pending = Pending()  # of the window under way, see pet.engine.metrics
         self.samples = 0  # trained on by all ranks since this process began
         self.overflows = 0  # steps that were left out because float16 gradients overflowed
         self.nonfinite = 0  # losses that were NaN or infinite when they were read
@@ -195,17 +204,16 @@ class EventStorage:
             self._prefix = outer
 
     def _history(self, name: str, smoothing_hint: bool) -> History:
-        name = self._prefix + name
-        history = self._histories.get(name)
-        if history is None:
-            history = self._histories[name] = History()
+        if self._prefix:
+            name = self._prefix + name
+        hint = self._hints.get(name)
+        if hint != smoothing_hint:
+            if hint is not None and name not in self._restored:
+                raise ValueError(f"scalar {name!r} was put with smoothing_hint={hint} before")
+            self._restored.discard(name)
             self._hints[name] = smoothing_hint
-        elif self._hints[name] != smoothing_hint and name in self._restored:
-            self._restored.remove(name)
-            self._hints[name] = smoothing_hint
-        elif self._hints[name] != smoothing_hint:
-            raise ValueError(f"scalar {name!r} was put with smoothing_hint={self._hints[name]} before")
-        return history
+            self._histories.setdefault(name, History())
+        return self._histories[name]
 
     def __enter__(self) -> EventStorage:
         _stack.append(self)

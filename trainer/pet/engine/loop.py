@@ -208,11 +208,9 @@ class TrainLoop:
     def _fetch(self, batches: Iterator[Any]) -> tuple[Any, Any, float]:
         """The next batch's inputs and targets, on their way to the device, and the seconds waited for it."""
         heartbeat = self.session.heartbeat
-        heartbeat.enter(Section.DATA)
-        fetching = time.perf_counter()
+        fetching = heartbeat.enter(Section.DATA)
         inputs, targets, _ = next(batches)
-        waited = time.perf_counter() - fetching
-        heartbeat.enter(Section.STEP)
+        waited = heartbeat.enter(Section.STEP) - fetching
         self._batch_shape = getattr(inputs, "shape", ())
         return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True), waited
 

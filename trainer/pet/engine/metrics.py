@@ -8,15 +8,16 @@ exact, and the first number that is not finite is known by step and name.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import chain, groupby
+from itertools import chain, islice
 
 import torch
 import torch.distributed as dist
 
 from pet.engine.distributed import get_world_size, peer_errors
 from pet.engine.errors import GradientOverflow, NonFiniteLoss
-from pet.engine.events import EventStorage, StepMetrics
+from pet.engine.events import EventStorage, Pending
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
@@ -35,28 +36,28 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
     Values appear in the storage when the window ends. Names that contain "loss" are checked for being finite.
     With a `share` below 1 they belong to one batch of several: what appears is the mean over the step's samples.
     """
-    on_device: dict[str, torch.Tensor] = {}
-    on_host: dict[str, float] = {}
-    for name, value in metrics.items():
-        if isinstance(value, torch.Tensor):
-            on_device[name] = value
-        else:
-            on_host[name] = float(value)
-    if not on_device and share == 1.0:
-        write_host_metrics(on_host, storage)
+    if not metrics:
         return
-    # One operation for all terms, and one that lets go of their graph: detaching each would cost one per term.
-    values = torch.stack(list(on_device.values())).detach() if on_device else None
-    storage.pending.append(StepMetrics(storage.iter, tuple(on_device), values, on_host, share))
+    try:
+        # One operation for all terms, and one that lets go of their graph: detaching each would cost one per term.
+        values = torch.stack(tuple(metrics.values())).detach()  # type: ignore[arg-type]
+    except TypeError:
+        numbers = {name: float(value) for name, value in metrics.items() if not isinstance(value, torch.Tensor)}
+        if not numbers:
+            raise
+        write_host_metrics(numbers, storage, share)
+        write_metrics({name: value for name, value in metrics.items() if name not in numbers}, storage, share)
+        return
+    table = storage.pending.on_device[tuple(metrics), share]
+    table.iterations.append(storage.iter)
+    table.values.append(values)
 
 
-def write_host_metrics(metrics: dict[str, float], storage: EventStorage) -> None:
-    """The same for numbers of the whole step that the host knows already: there are some in each step."""
-    last = storage.pending[-1] if storage.pending else None
-    if last is not None and last.iteration == storage.iter and last.share == 1.0:
-        last.host.update(metrics)
-    else:
-        storage.pending.append(StepMetrics(storage.iter, (), None, dict(metrics), 1.0))
+def write_host_metrics(metrics: dict[str, float], storage: EventStorage, share: float = 1.0) -> None:
+    """The same for numbers that the host knows already: there are some in each step."""
+    table = storage.pending.on_host[tuple(metrics), share]
+    table.iterations.append(storage.iter)
+    table.values.extend(metrics.values())
 
 
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
@@ -65,59 +66,60 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     Raises on every rank NonFiniteLoss if `guard` is set and a loss of any rank is not finite, and GradientOverflow
     where too many steps in a row were left out.
     """
-    window, storage.pending = storage.pending, []
-    if not window:
-        return
-    steps = _read(window)
-    for names, alike in groupby(steps.values(), key=tuple):  # one group, but where names come and go
-        for name, values in zip(names, zip(*map(dict.values, alike), strict=True), strict=True):
-            if name != UNLOGGED_LOSS:
-                storage.put_window(name, values)
-    broken = _broken(steps, storage)
+    pending, storage.pending = storage.pending, Pending()
+    numbers = _read(pending)
+    for name, steps in numbers.items():
+        if name != UNLOGGED_LOSS:
+            storage.put_window(name, [value for _, value in sorted(steps.items())])
+    broken = _broken(numbers, storage)
     if broken and guard:
         raise broken[0]
 
 
-def _broken(steps: dict[int, dict[str, float]], storage: EventStorage) -> list[NonFiniteLoss]:
+def _broken(numbers: dict[str, dict[int, float]], storage: EventStorage) -> list[NonFiniteLoss]:
     """The losses that are not finite and ought to be; counts all that are not, and steps left out."""
+    left_out = numbers.get(OVERFLOWS, {})
+    # True of nearly all windows, and much faster than to look at each number.
+    if not any(left_out.values()) and math.isfinite(sum(chain.from_iterable(map(dict.values, numbers.values())))):
+        return []
     broken: list[NonFiniteLoss] = []
-    for iteration, numbers in steps.items():
-        overflows = int(numbers.get(OVERFLOWS, 0))
-        # True of nearly all steps, and much faster than to look at each number.
-        if not overflows and math.isfinite(sum(numbers.values())):
-            continue
+    for iteration in sorted(set().union(*numbers.values())):
+        overflows = int(left_out.get(iteration, 0))
         storage.overflows += overflows > 0
         if overflows >= MOST_OVERFLOWS:
             raise GradientOverflow(iteration - overflows + 1, overflows)
-        losses = [NonFiniteLoss(iteration, name, value) for name, value in numbers.items()
-                  if "loss" in name and not math.isfinite(value)]  # fmt: skip
+        losses = [NonFiniteLoss(iteration, name, steps[iteration]) for name, steps in numbers.items()
+                  if "loss" in name and not math.isfinite(steps.get(iteration, 0.0))]  # fmt: skip
         storage.nonfinite += len(losses)
         if not overflows:
             broken += losses
     return broken
 
 
-def _read(window: list[StepMetrics]) -> dict[int, dict[str, float]]:
-    """By step its numbers, reduced over the ranks; what its batches gave as their mean over its samples."""
-    on_device, on_host = _reduced(window)
-    steps: dict[int, dict[str, float]] = {}
-    for part in window:
-        # Each zip takes what is the part's, since the names are the first to end.
-        named = chain(zip(part.device_names, on_device, strict=False), zip(part.host, on_host, strict=False))
-        numbers = steps.setdefault(part.iteration, {})
-        if part.share == 1.0:
-            numbers.update(named)
-        else:
-            for name, value in named:
-                numbers[name] = numbers.get(name, 0.0) + part.share * value
-    return steps
+def _read(pending: Pending) -> dict[str, dict[int, float]]:
+    """Each number by name and step, reduced over the ranks; of a step's batches it is the mean over their samples."""
+    numbers: dict[str, dict[int, float]] = defaultdict(dict)
+    for tables, values in zip((pending.on_device, pending.on_host), _reduced(pending), strict=True):
+        for (names, share), table in tables.items():
+            rows = list(islice(values, len(names) * len(table.iterations)))
+            for place, name in enumerate(names):
+                column = zip(table.iterations, rows[place :: len(names)], strict=True)
+                steps = numbers[name]
+                if share == 1.0:
+                    steps.update(column)
+                else:
+                    for iteration, value in column:
+                        steps[iteration] = steps.get(iteration, 0.0) + share * value
+    return numbers
 
 
-def _reduced(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float]]:
-    """The numbers of all steps in their order, reduced over the ranks: those of the device, and those of the host."""
-    tensors = [step.values for step in window if step.values is not None]
+def _reduced(pending: Pending) -> tuple[Iterator[float], Iterator[float]]:
+    """All numbers in their order, reduced over the ranks: those of the device, and those of the host."""
+    tensors = list(chain.from_iterable(table.values for table in pending.on_device.values()))
+    host = list(chain.from_iterable(table.values for table in pending.on_host.values()))
+    if not tensors and not host:
+        return iter(()), iter(())
     device = torch.cat(tensors) if tensors else torch.empty(0, device=_collective_device())
-    host = list(chain.from_iterable(step.host.values() for step in window))
     if get_world_size() == 1:
         return iter(device.tolist()), iter(host)
     numbers = torch.cat([device.float(), torch.tensor(host, dtype=torch.float32).to(device.device, non_blocking=True)])
@@ -125,8 +127,9 @@ def _reduced(window: list[StepMetrics]) -> tuple[Iterator[float], Iterator[float
     with peer_errors():
         dist.all_gather_into_tensor(gathered, numbers)
     by_rank = gathered.view(get_world_size(), len(numbers))
-    names = [name for step in window for name in step.device_names] + [name for step in window for name in step.host]
-    slowest = torch.tensor([name in MAX_OVER_RANKS for name in names], device=device.device)
+    tables = (*pending.on_device.items(), *pending.on_host.items())
+    told = [name for (names, _), table in tables for name in names * len(table.iterations)]
+    slowest = torch.tensor([name in MAX_OVER_RANKS for name in told], device=device.device)
     reduced = torch.where(slowest, by_rank.amax(dim=0), by_rank.mean(dim=0)).tolist()
     return iter(reduced[: len(device)]), iter(reduced[len(device) :])
 

@@ -7,26 +7,19 @@ slot that verifies: it never sees half a record, not even of a rank that was kil
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
-import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from pet.runfiles.place import Place, place
 
-# Attempt, restart, rank, local rank, pid: packed once.
-_IDENTITY = struct.Struct("<5q")
-# Sequence, iteration, section, collective, steps, four times in seconds, whether it writes: packed at every store.
-_STATE = struct.Struct("<Q4q4d?")
-_CRC = struct.Struct("<I")
-_RECORD = _IDENTITY.size + _STATE.size
-_SLOT = _RECORD + _CRC.size
-_SLOTS = (slice(0, _SLOT), slice(_SLOT, 2 * _SLOT))
 _ATTEMPTS = 3  # a reader may meet both slots half written, if the rank stores twice while it reads
 
 
@@ -66,51 +59,70 @@ class Heartbeat:
         return place(self.iteration, self.collective, self.section.name.lower())
 
 
+_NAMES = tuple(field.name for field in fields(Heartbeat))
+_TYPES: dict[str, type[ctypes._SimpleCData[Any]]] = {
+    "int": ctypes.c_int64,
+    "Section": ctypes.c_int64,
+    "bool": ctypes.c_int64,
+    "float": ctypes.c_double,
+}
+
+
+class _Record(ctypes.Structure):
+    """A heartbeat as it lies in the file. All fields are of one width: there is nothing between them."""
+
+    _fields_ = (("sequence", ctypes.c_int64), *((field.name, _TYPES[str(field.type)]) for field in fields(Heartbeat)))
+
+
+class _Slot(ctypes.Structure):
+    """A record and its CRC32."""
+
+    _fields_ = (("record", _Record), ("crc", ctypes.c_uint64))
+
+
+_SIZE = ctypes.sizeof(_Slot)
+_SLOTS = (slice(0, _SIZE), slice(_SIZE, 2 * _SIZE))
+
+
 class HeartbeatWriter:
     """The rank's side. One thread stores; every store replaces the whole record."""
 
     def __init__(self, path: str | Path, *, attempt: int, restart: int, rank: int, local_rank: int) -> None:
         """Make the file, in section INIT. Raises OSError, also when the file system is full: later stores cannot."""
         self.longest_silence = 0.0  # seconds between two stores
-        self._process = (rank, local_rank, os.getpid())
-        self._introduce(attempt, restart)
-        self._sequence = 0
-        self._iteration = 0
         self.section = Section.INIT
-        self._collective = 0
-        self._steps = 0
-        self._last_step = 0.0
-        self._stored = time.monotonic()
-        self._step_seconds = 0.0
-        self._data_seconds = 0.0
-        self._writing = False
+        self._slot = _Slot()
+        self._record = record = self._slot.record  # the same memory
+        record.attempt, record.restart, record.pid = attempt, restart, os.getpid()
+        record.rank, record.local_rank = rank, local_rank
+        record.monotonic_seconds = time.monotonic()
         with open(path, "w+b") as file:
             # Real bytes, not a hole: a store into a hole of a full file system would kill the process with SIGBUS.
-            file.write(bytes(2 * _SLOT))
+            file.write(bytes(2 * _SIZE))
             file.flush()
-            self._memory = mmap.mmap(file.fileno(), 2 * _SLOT)
-        self._store(self._stored)
+            self._memory = mmap.mmap(file.fileno(), 2 * _SIZE)
+        self._store(time.monotonic())
 
     def identify(self, *, attempt: int, restart: int, iteration: int) -> None:
         """What rank 0 found in the checkpoint folder: which start this is, and the iteration that it goes on from."""
-        self._introduce(attempt, restart)
-        self._iteration = iteration
+        record = self._record
+        record.attempt, record.restart, record.iteration = attempt, restart, iteration
         self._store(time.monotonic())
 
-    def enter(self, section: Section) -> None:
-        """A change of section."""
-        self.section = section
-        self._store(time.monotonic())
+    def enter(self, section: Section) -> float:
+        """A change of section. Returns its monotonic time in seconds."""
+        self.section = self._record.section = section
+        return self._store(time.monotonic())
 
     def begin_collective(self) -> None:
         """The next collective begins."""
-        self._collective += 1
+        self._record.collective += 1
         self._store(time.monotonic())
 
     def write_beside(self, writing: bool) -> None:
         """Whether a checkpoint is written while the rank goes on. Stores where that is new."""
-        if writing is not self._writing:
-            self._writing = writing
+        if writing != self._record.writing:
+            self._record.writing = writing
             self._store(time.monotonic())
 
     def beat(self) -> None:
@@ -119,41 +131,28 @@ class HeartbeatWriter:
 
     def step(self, iteration: int, step_seconds: float, data_seconds: float) -> None:
         """A finished step: its iteration, its duration and the part of it spent waiting for data, both in seconds."""
-        now = time.monotonic()
-        self._iteration = iteration
-        self._steps += 1
-        self._step_seconds += step_seconds
-        self._data_seconds += data_seconds
-        self._last_step = now
+        record = self._record
+        record.iteration = iteration
+        record.steps += 1
+        record.step_seconds += step_seconds
+        record.data_seconds += data_seconds
+        record.last_step_seconds = now = time.monotonic()
         self._store(now)
 
     def close(self) -> None:
         """Let go of the file; it stays readable."""
         self._memory.close()
 
-    def _introduce(self, attempt: int, restart: int) -> None:
-        self._identity = _IDENTITY.pack(attempt, restart, *self._process)
-        self._identity_crc = crc32(self._identity)
-
-    def _store(self, now: float) -> None:
-        self._sequence = sequence = self._sequence + 1
-        if now - self._stored > self.longest_silence:
-            self.longest_silence = now - self._stored
-        self._stored = now
-        state = _STATE.pack(
-            sequence,
-            self._iteration,
-            self.section,
-            self._collective,
-            self._steps,
-            now,
-            self._last_step,
-            self._step_seconds,
-            self._data_seconds,
-            self._writing,
-        )
-        crc = _CRC.pack(crc32(state, self._identity_crc))
-        self._memory[_SLOTS[sequence % 2]] = self._identity + state + crc
+    def _store(self, now: float) -> float:
+        record, slot = self._record, self._slot
+        silence = now - record.monotonic_seconds
+        if silence > self.longest_silence:
+            self.longest_silence = silence
+        record.monotonic_seconds = now
+        record.sequence = sequence = record.sequence + 1
+        slot.crc = crc32(record)
+        self._memory[_SLOTS[sequence % 2]] = slot
+        return now
 
 
 class HeartbeatReader:
@@ -185,19 +184,11 @@ def read_heartbeat(path: str | Path) -> Heartbeat | None:
 
 def _newest(descriptor: int) -> Heartbeat | None:
     for _ in range(_ATTEMPTS):
-        data = os.pread(descriptor, 2 * _SLOT, 0)
-        slots = [slot for slot in (data[:_SLOT], data[_SLOT:]) if _verifies(slot)]
-        if slots:
-            return max(map(_unpacked, slots), key=itemgetter(0))[1]
+        data = os.pread(descriptor, 2 * _SIZE, 0)
+        slots = [_Slot.from_buffer_copy(data[place]) for place in _SLOTS if len(data[place]) == _SIZE]
+        records = [slot.record for slot in slots if slot.crc == crc32(slot.record)]
+        if records:
+            newest = max(records, key=attrgetter("sequence"))
+            values = {name: getattr(newest, name) for name in _NAMES}
+            return Heartbeat(**values | {"section": Section(newest.section), "writing": bool(newest.writing)})
     return None
-
-
-def _verifies(slot: bytes) -> bool:
-    return slot[_RECORD:] == _CRC.pack(crc32(slot[:_RECORD]))
-
-
-def _unpacked(slot: bytes) -> tuple[int, Heartbeat]:
-    """The sequence number and what was stored."""
-    sequence, iteration, section, *rest = _STATE.unpack_from(slot, _IDENTITY.size)
-    values = (*_IDENTITY.unpack_from(slot), iteration, Section(section), *rest)
-    return sequence, Heartbeat(*values)

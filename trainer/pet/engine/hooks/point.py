@@ -22,12 +22,14 @@ class Point:
 
     def __call__(self, **keywords: Any) -> None:
         """Call one after the other; the first error ends it."""
-        for place, call in enumerate(self.calls):
-            try:
+        call: Call | None = None
+        try:
+            for call in self.calls:
                 call(**keywords)
-            except Exception as error:
-                self._blame(place, error)
-                raise
+        except Exception as error:
+            assert call is not None
+            self._blame(self.calls.index(call), error)
+            raise
 
     def all(self, **keywords: Any) -> None:
         """Call every one even if some fail; then raise the first error, with the others attached."""
