@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -38,17 +40,18 @@ def worker(target: Callable[..., object], *arguments: object) -> Iterator[BasePr
         workers._started.discard(process)
 
 
+def _die(number: int) -> None:
+    faulthandler.disable()  # pytest's would tell of it as of a crash of the tests
+    os.kill(os.getpid(), number)
+
+
 @pytest.mark.parametrize("error", [RESET, EOFError(), FileNotFoundError(), KILLED, EXITED, PINNED], ids=repr)
 @pytest.mark.parametrize(
     ("end", "kind", "text"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), WorkerKilled, "was killed by SIGKILL; the kernel does that"),
-        (
-            lambda: os.kill(os.getpid(), signal.SIGBUS),
-            WorkerLost,
-            "was killed by SIGBUS; mostly for want of room in /dev/shm",
-        ),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), WorkerLost, "was killed by SIGSEGV"),
+        (partial(_die, signal.SIGKILL), WorkerKilled, "was killed by SIGKILL; the kernel does that"),
+        (partial(_die, signal.SIGBUS), WorkerLost, "was killed by SIGBUS; mostly for want of room in /dev/shm"),
+        (partial(_die, signal.SIGSEGV), WorkerLost, "was killed by SIGSEGV"),
         (lambda: os._exit(3), WorkerLost, "ended with code 3"),
     ],
     ids=["SIGKILL", "SIGBUS", "SIGSEGV", "code 3"],
