@@ -216,6 +216,19 @@ def test_an_error_says_which_hook_raised_it_and_is_counted() -> None:
     assert errors == {"Bad": 1}
 
 
+def test_of_two_hooks_with_one_function_the_one_that_raised_is_blamed() -> None:
+    answers = iter([None])  # the second call finds nothing
+
+    def after_step(**keywords: Any) -> None:
+        if next(answers, "nothing"):
+            raise ValueError("oh")
+
+    hooks = HookSet([SimpleNamespace(name=name, after_step=after_step) for name in ("first", "second", "third")])
+    with pytest.raises(ValueError, match="oh"):
+        hooks.after_step(storage=None)
+    assert hooks.errors == {"second": 1}
+
+
 def test_a_hook_that_calls_others_is_not_blamed_for_theirs() -> None:
     class Saving:
         def after_step(self, storage: Any) -> None:

@@ -99,10 +99,8 @@ def test_a_step_that_does_not_log_makes_few_calls_and_no_more_once_there_is_a_hi
     (bare,) = set(quiet(counted_bare(tmp_path / "bare", CallCounter()).calls))
     real = counted(tmp_path / "real", CallCounter()).calls
     first, second = real[:PERIOD], real[PERIOD:]
-    assert first[1:-1] == second[1:-1]  # before the first window was read and later
-    (usual,) = set(first[1:-1])
+    (usual,) = {*first[1:-1], *second[:-1]}  # before the first window was read and later
     assert usual - bare <= 48
-    assert second[0] - usual <= 3  # tables for the new window
 
 
 class Reader:

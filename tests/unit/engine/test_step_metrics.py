@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from operator import mul
+from typing import Any
 
 import pytest
 import torch
@@ -80,8 +82,8 @@ def test_remembering_a_loss_keeps_no_graph_alive() -> None:
     storage = EventStorage(1)
     weight = torch.ones(3, requires_grad=True)
     write(storage, loss=(weight * 2).sum())
-    (table,) = storage.pending.on_device.values()
-    assert [values.requires_grad for values in table.values] == [False]
+    (((_, _, kept),),) = storage.pending.on_device.values()
+    assert not kept.requires_grad
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -104,6 +106,55 @@ def test_the_first_bad_step_is_found_among_steps_of_different_names() -> None:
     with pytest.raises(NonFiniteLoss) as caught:
         flush_metrics(storage)
     assert (caught.value.iteration, caught.value.term) == (2, "b_loss")
+
+
+def test_the_term_that_spoils_a_sum_is_named_where_terms_come_and_go() -> None:
+    storage = EventStorage(1)
+    write(storage, box_loss=torch.tensor(1.0), total_loss=torch.tensor(1.0))
+    write(storage, mask_loss=torch.tensor(math.nan), total_loss=torch.tensor(math.nan))
+    with pytest.raises(NonFiniteLoss) as caught:
+        flush_metrics(storage)
+    assert (caught.value.iteration, caught.value.term) == (2, "mask_loss")
+
+
+def test_what_is_written_again_in_a_step_takes_the_place_of_what_was_written_before() -> None:
+    storage = EventStorage(1)
+    for k in range(1, 4):
+        extra = {"aux_loss": torch.tensor(0.0)} if k > 1 else {}  # new names: their table is younger than the hook's
+        write_metrics({"acc": torch.tensor(0.25), **extra}, storage)
+        write(storage, acc=torch.tensor(k / 4))
+    flush_metrics(storage)
+    assert values(storage, "acc") == [0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("kinds", [(float, torch.tensor), (torch.tensor, float)])
+def test_the_later_of_two_numbers_counts_wherever_each_is_known(kinds: tuple[Any, Any]) -> None:
+    storage = EventStorage(1)
+    for kind, number in zip(kinds, (1.0, 2.0), strict=True):
+        write_metrics({"hits": kind(number)}, storage)
+    flush_metrics(storage)
+    assert values(storage, "hits") == [2.0]
+
+
+def test_what_is_written_of_a_whole_step_takes_the_place_of_its_batches() -> None:
+    storage = EventStorage(1)
+    for batches in (2, 3):  # the last step of an epoch has another number of them
+        for _ in range(batches):
+            write_metrics({"acc": torch.tensor(0.25)}, storage, 1 / batches)
+        write(storage, acc=torch.tensor(0.75))
+    flush_metrics(storage)
+    assert values(storage, "acc") == [0.75, 0.75]
+
+
+def test_batches_of_a_step_are_added_in_their_order_whatever_their_shares() -> None:
+    storage = EventStorage(1)
+    write_metrics({"loss": torch.tensor(1.0)}, storage, 0.2)  # the third share of the next step, met before the others
+    storage.step()
+    shares, losses = (0.4, 0.4, 0.2), (0.1, 0.7, 0.3)
+    for share, loss in zip(shares, losses, strict=True):
+        write_metrics({"loss": torch.tensor(loss, dtype=torch.float64)}, storage, share)
+    flush_metrics(storage)
+    assert values(storage, "loss")[1] == sum(map(mul, shares, losses))
 
 
 def test_without_the_guard_losses_that_are_not_finite_are_counted() -> None:

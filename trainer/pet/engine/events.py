@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from itertools import count
 from operator import add
 from statistics import median
 from typing import Any
@@ -90,25 +91,18 @@ class History:
 # Names of numbers that come together, and the share of the step's samples that they are of: below 1 where it is one of
 # several batches.
 Names = tuple[tuple[str, ...], float]
-
-
-class Table:
-    """A row for each time that numbers of the same names came: of which step, and what."""
-
-    __slots__ = ("iterations", "values")
-
-    def __init__(self) -> None:
-        self.iterations: list[int] = []
-        self.values: list[Any] = []
+# What came at once: how many rows of the window came before, of which step it is, and the numbers. On the device they
+# are one tensor of shape [names], on the host a tuple.
+Row = tuple[int, int, Any]
 
 
 class Pending:
-    """Numbers that were not read yet. On the device a row is one tensor of shape [names]; those that the host knows lie
-    one after the other."""
+    """Numbers that were not read yet, in tables by their names."""
 
     def __init__(self) -> None:
-        self.on_device: dict[Names, Table] = defaultdict(Table)
-        self.on_host: dict[Names, Table] = defaultdict(Table)
+        self.on_device: dict[Names, list[Row]] = defaultdict(list)
+        self.on_host: dict[Names, list[Row]] = defaultdict(list)
+        self.turns = count()
 
 
 class EventStorage:

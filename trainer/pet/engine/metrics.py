@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from pet.engine.distributed import get_world_size, peer_errors
 from pet.engine.errors import GradientOverflow, NonFiniteLoss
-from pet.engine.events import EventStorage, Pending
+from pet.engine.events import EventStorage, Pending, Row
 
 # Over ranks the slowest counts for these; the rest is averaged, as Pet does.
 MAX_OVER_RANKS = frozenset({"data_time", "best_acc1"})
@@ -27,6 +27,8 @@ UNLOGGED_LOSS = "total_loss (not logged)"
 # found, and no error, nor are the losses of such a step; so many in a row are one.
 OVERFLOWS = "amp_overflows"
 MOST_OVERFLOWS = 50
+# Numbers of one name from one table: their share of a step's samples, the rows they came in, and themselves.
+Column = tuple[float, list[Row], list[float]]
 
 
 def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventStorage, share: float = 1.0) -> None:
@@ -45,19 +47,17 @@ def write_metrics(metrics: Mapping[str, torch.Tensor | float], storage: EventSto
         numbers = {name: float(value) for name, value in metrics.items() if not isinstance(value, torch.Tensor)}
         if not numbers:
             raise
-        write_host_metrics(numbers, storage, share)
         write_metrics({name: value for name, value in metrics.items() if name not in numbers}, storage, share)
+        write_host_metrics(numbers, storage, share)
         return
-    table = storage.pending.on_device[tuple(metrics), share]
-    table.iterations.append(storage.iter)
-    table.values.append(values)
+    pending = storage.pending
+    pending.on_device[tuple(metrics), share].append((next(pending.turns), storage.iter, values))
 
 
 def write_host_metrics(metrics: dict[str, float], storage: EventStorage, share: float = 1.0) -> None:
     """The same for numbers that the host knows already: there are some in each step."""
-    table = storage.pending.on_host[tuple(metrics), share]
-    table.iterations.append(storage.iter)
-    table.values.extend(metrics.values())
+    pending = storage.pending
+    pending.on_host[tuple(metrics), share].append((next(pending.turns), storage.iter, tuple(metrics.values())))
 
 
 def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
@@ -70,53 +70,70 @@ def flush_metrics(storage: EventStorage, *, guard: bool = True) -> None:
     numbers = _read(pending)
     for name, steps in numbers.items():
         if name != UNLOGGED_LOSS:
-            storage.put_window(name, [value for _, value in sorted(steps.items())])
-    broken = _broken(numbers, storage)
+            storage.put_window(name, list(steps.values()))
+    broken = _broken(numbers, pending, storage)
     if broken and guard:
         raise broken[0]
 
 
-def _broken(numbers: dict[str, dict[int, float]], storage: EventStorage) -> list[NonFiniteLoss]:
+def _broken(numbers: dict[str, dict[int, float]], pending: Pending, storage: EventStorage) -> list[NonFiniteLoss]:
     """The losses that are not finite and ought to be; counts all that are not, and steps left out."""
     left_out = numbers.get(OVERFLOWS, {})
     # True of nearly all windows, and much faster than to look at each number.
     if not any(left_out.values()) and math.isfinite(sum(chain.from_iterable(map(dict.values, numbers.values())))):
         return []
     broken: list[NonFiniteLoss] = []
-    for iteration in sorted(set().union(*numbers.values())):
+    for iteration, names in _names_by_step(pending).items():
         overflows = int(left_out.get(iteration, 0))
         storage.overflows += overflows > 0
         if overflows >= MOST_OVERFLOWS:
             raise GradientOverflow(iteration - overflows + 1, overflows)
-        losses = [NonFiniteLoss(iteration, name, steps[iteration]) for name, steps in numbers.items()
-                  if "loss" in name and not math.isfinite(steps.get(iteration, 0.0))]  # fmt: skip
+        losses = [NonFiniteLoss(iteration, name, numbers[name][iteration]) for name in names
+                  if "loss" in name and not math.isfinite(numbers[name][iteration])]  # fmt: skip
         storage.nonfinite += len(losses)
         if not overflows:
             broken += losses
     return broken
 
 
+def _names_by_step(pending: Pending) -> dict[int, dict[str, None]]:
+    """The names of each step in the order in which they came: a sum comes after the term that spoils it."""
+    tables = chain(pending.on_device.items(), pending.on_host.items())
+    told = sorted((turn, iteration, names) for (names, _), rows in tables for turn, iteration, _ in rows)
+    steps: dict[int, dict[str, None]] = defaultdict(dict)
+    for _, iteration, names in told:
+        steps[iteration].update(dict.fromkeys(names))
+    return steps
+
+
 def _read(pending: Pending) -> dict[str, dict[int, float]]:
     """Each number by name and step, reduced over the ranks; of a step's batches it is the mean over their samples."""
-    numbers: dict[str, dict[int, float]] = defaultdict(dict)
+    columns: dict[str, list[Column]] = defaultdict(list)
     for tables, values in zip((pending.on_device, pending.on_host), _reduced(pending), strict=True):
-        for (names, share), table in tables.items():
-            rows = list(islice(values, len(names) * len(table.iterations)))
+        for (names, share), rows in tables.items():
+            numbers = list(islice(values, len(names) * len(rows)))
             for place, name in enumerate(names):
-                column = zip(table.iterations, rows[place :: len(names)], strict=True)
-                steps = numbers[name]
-                if share == 1.0:
-                    steps.update(column)
-                else:
-                    for iteration, value in column:
-                        steps[iteration] = steps.get(iteration, 0.0) + share * value
-    return numbers
+                columns[name].append((share, rows, numbers[place :: len(names)]))
+    return {name: _by_step(of_name) for name, of_name in columns.items()}
+
+
+def _by_step(columns: list[Column]) -> dict[int, float]:
+    """One name's numbers: one of a whole step takes the place of what came before, those of its batches add up."""
+    (share, rows, numbers), *others = columns
+    if share == 1.0 and not others:  # true of nearly all
+        return dict(zip([iteration for _, iteration, _ in rows], numbers, strict=True))
+    told = sorted((turn, iteration, share, value) for share, rows, numbers in columns
+                  for (turn, iteration, _), value in zip(rows, numbers, strict=True))  # fmt: skip
+    steps: dict[int, float] = {}
+    for _, iteration, share, value in told:
+        steps[iteration] = value if share == 1.0 else steps.get(iteration, 0.0) + share * value
+    return steps
 
 
 def _reduced(pending: Pending) -> tuple[Iterator[float], Iterator[float]]:
     """All numbers in their order, reduced over the ranks: those of the device, and those of the host."""
-    tensors = list(chain.from_iterable(table.values for table in pending.on_device.values()))
-    host = list(chain.from_iterable(table.values for table in pending.on_host.values()))
+    tensors = [numbers for rows in pending.on_device.values() for _, _, numbers in rows]
+    host = [number for rows in pending.on_host.values() for _, _, numbers in rows for number in numbers]
     if not tensors and not host:
         return iter(()), iter(())
     device = torch.cat(tensors) if tensors else torch.empty(0, device=_collective_device())
@@ -128,7 +145,7 @@ def _reduced(pending: Pending) -> tuple[Iterator[float], Iterator[float]]:
         dist.all_gather_into_tensor(gathered, numbers)
     by_rank = gathered.view(get_world_size(), len(numbers))
     tables = (*pending.on_device.items(), *pending.on_host.items())
-    told = [name for (names, _), table in tables for name in names * len(table.iterations)]
+    told = [name for (names, _), rows in tables for name in names * len(rows)]
     slowest = torch.tensor([name in MAX_OVER_RANKS for name in told], device=device.device)
     reduced = torch.where(slowest, by_rank.amax(dim=0), by_rank.mean(dim=0)).tolist()
     return iter(reduced[: len(device)]), iter(reduced[len(device) :])

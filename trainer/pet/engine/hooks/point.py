@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from operator import length_hint
 from typing import Any
 
 from pet.engine.errors import says_all
@@ -22,13 +23,13 @@ class Point:
 
     def __call__(self, **keywords: Any) -> None:
         """Call one after the other; the first error ends it."""
-        call: Call | None = None
+        left = iter(self.calls)
         try:
-            for call in self.calls:
+            for call in left:
                 call(**keywords)
         except Exception as error:
-            assert call is not None
-            self._blame(self.calls.index(call), error)
+            # By what is left: two hooks may have one function, so that the call does not tell its place.
+            self._blame(len(self.calls) - length_hint(left) - 1, error)
             raise
 
     def all(self, **keywords: Any) -> None:
