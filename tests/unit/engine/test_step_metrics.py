@@ -82,7 +82,7 @@ def test_remembering_a_loss_keeps_no_graph_alive() -> None:
     storage = EventStorage(1)
     weight = torch.ones(3, requires_grad=True)
     write(storage, loss=(weight * 2).sum())
-    (((_, _, kept),),) = storage.pending.on_device.values()
+    (kept,) = storage.pending.on_device
     assert not kept.requires_grad
 
 

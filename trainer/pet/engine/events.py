@@ -5,14 +5,15 @@ Nothing here grows with the iteration: a history keeps a ring of its newest valu
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from itertools import count
 from operator import add
 from statistics import median
 from typing import Any
+
+import torch
 
 RING = 128  # values kept per name: more than any log period averages over
 WINDOW = 20  # of them that a shown median is taken over, and that are in a checkpoint
@@ -88,21 +89,19 @@ class History:
         return values[-window:]
 
 
-# Names of numbers that come together, and the share of the step's samples that they are of: below 1 where it is one of
-# several batches.
-Names = tuple[tuple[str, ...], float]
-# What came at once: how many rows of the window came before, of which step it is, and the numbers. On the device they
-# are one tensor of shape [names], on the host a tuple.
-Row = tuple[int, int, Any]
+# What numbers that came together are: of which step, their names, the part of the step's samples they are of, below 1
+# for one batch of several, and whether the device has them.
+Row = tuple[int, tuple[str, ...], float, bool]
 
 
 class Pending:
-    """Numbers that were not read yet, in tables by their names."""
+    """Numbers that were not read yet, in the order in which they came: for each row of the device one tensor of shape
+    [names], for each of the host its numbers."""
 
     def __init__(self) -> None:
-        self.on_device: dict[Names, list[Row]] = defaultdict(list)
-        self.on_host: dict[Names, list[Row]] = defaultdict(list)
-        self.turns = count()
+        self.rows: list[Row] = []
+        self.on_device: list[torch.Tensor] = []
+        self.on_host: list[float] = []
 
 
 class EventStorage:
