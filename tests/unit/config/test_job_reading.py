@@ -409,7 +409,7 @@ def test_a_file_without_documents_is_refused(text: str) -> None:
         read_jobs(text)
 
 
-@pytest.mark.parametrize("text", ["a: [", "spec: &a {b: *a}", "? [a, b]\n: c"])
+@pytest.mark.parametrize("text", ["a: [", "spec: &a {b: *a}", "? [a, b]\n: c", "a: !!bool maybe", 'a: !!int ""'])
 def test_a_file_that_is_no_yaml_or_that_json_cannot_say_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is not valid YAML|is YAML, but not a manifest"):
         read_jobs(text)
