@@ -11,7 +11,7 @@ from harness.jobs import manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.config import ConfigError
+from pet.config import ConfigError, get_base_cfg
 from pet.config.job import (
     Checkpoint,
     CheckpointVolume,
@@ -26,6 +26,7 @@ from pet.config.job import (
     read_job,
     read_jobs,
 )
+from pet.launch.options import parse_options
 
 
 def problems_of(content: object) -> dict[str, str]:
@@ -196,6 +197,8 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"scriptArgs": ["--script", "x"]}, "spec.scriptArgs[0]", "--script is the launcher's; use spec.type"),
     ({"scriptArgs": ["MISC.SEED", "1", "-h"]}, "spec.scriptArgs[2]", "-h prints a help text and trains nothing"),
     ({"scriptArgs": ["--", "--help"]}, "spec.scriptArgs[1]", "--help prints a help text and trains nothing"),
+    ({"scriptArgs": ["-hx"]}, "spec.scriptArgs[0]", "-hx prints a help text and trains nothing"),
+    ({"overrides": {"--help": 1}, "image": "mine"}, "spec.overrides.--help", "is an option, and overrides are for"),
     ({"template": []}, "spec.template", "[] is not a mapping"),
     ({"template": {"containers": []}}, "spec.template.containers", "no such field"),
     ({"template": {"spec": {"containers": {}}}}, "spec.template.spec.containers", "{} is not a list"),
@@ -430,6 +433,16 @@ def test_the_hash_follows_what_may_not_change_while_a_job_runs() -> None:
     for fixed in ({"nodes": 2}, {"overrides": {"MISC.SEED": 1}}, {"config": "MISC: {SEED: 1}"}, {"image": "x"},
                   {"template": {"spec": {"nodeName": "a"}}}, {"checkpoint": {"path": "x"}}):  # fmt: skip
         assert read_job(manifest(**fixed)).spec.hash != base
+
+
+@pytest.mark.parametrize("text", ["--help", "-h", "-hx", "--", "--nproc=7", "--cfg", "-old.pth", "-'\"\\"])
+def test_the_value_of_an_override_is_never_an_option_of_the_launcher(text: str) -> None:
+    arguments = read_job(manifest(overrides={"TRAIN.WEIGHTS": text})).spec.override_args
+    options = parse_options(["--cfg", "cfgs/tasks/cls/a.yaml", *arguments])
+    assert (options.rest, options.nproc) == (arguments, None)
+    cfg = get_base_cfg("cls")
+    cfg.merge_from_list(options.overrides)
+    assert text == cfg.TRAIN.WEIGHTS
 
 
 def test_arguments_and_overrides_may_have_several_lines() -> None:

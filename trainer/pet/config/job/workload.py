@@ -52,6 +52,8 @@ def read_overrides(spec: Fields) -> tuple[tuple[str, str], ...]:
         text = write_text(value)
         if key == "MISC.CKPT":
             overrides.report(key, "is set by the operator; say where checkpoints go with spec.checkpoint.path")
+        elif str(key).startswith("-"):
+            overrides.report(key, "is an option, and overrides are for keys; give it in spec.scriptArgs")
         elif character := control_character(f"{key}{text}", but="\n\t"):
             overrides.report(key, f"{show(text)}: key or value hold the control character {character}; leave it out")
         else:
@@ -68,6 +70,6 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
             spec.report(f"scriptArgs[{index}]", f"{option} is the launcher's; use {LAUNCHER_OPTIONS[option]}")
         elif option == "MISC.CKPT":
             spec.report(f"scriptArgs[{index}]", "MISC.CKPT is set by the operator; use spec.checkpoint.path")
-        elif option in ("--help", "-h"):
+        elif option == "--help" or option.startswith("-h"):  # argparse reads -hx as -h x
             spec.report(f"scriptArgs[{index}]", f"{option} prints a help text and trains nothing; leave it out")
     return args
