@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.commands import python
 
 from pet.config import ConfigError, JobEnvironment
 from pet.config.job import Checkpoint, JobSpec, Metrics, PetTrainingJob
@@ -89,3 +90,15 @@ def test_the_status_of_rank_0_is_found_and_that_of_another_job_is_not_believed(t
             assert poll(run_dirs, "local-1") == waiting
             with answering(tmp_path / "leading", leading):
                 assert poll(run_dirs, "local-1") == leading
+
+
+def test_the_status_is_not_asked_for_by_way_of_a_proxy(tmp_path: Path) -> None:
+    """In a process of its own: the proxies of the environment are read once."""
+    status = {"uid": "local-1", "iteration": 3}
+    program = (
+        "import pathlib, pet_operator.cli.local.progress as progress\n"
+        f"print(progress.poll([pathlib.Path({str(tmp_path / 'run')!r})], 'local-1'))"
+    )
+    with answering(tmp_path / "run", status):
+        answer = python("-c", program, http_proxy="http://127.0.0.1:9")
+    assert (answer.out, answer.err) == (f"{status}\n", "")

@@ -17,6 +17,8 @@ from pet_operator.cli.live import LiveLine, Numbers
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
+# A launcher is on this machine: a proxy of the environment's cannot reach it.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Display:
@@ -77,7 +79,7 @@ def poll(run_dirs: Sequence[Path], uid: str) -> dict[str, Any] | None:
 
 def _get(port: int, uid: str) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
             status = json.load(reply)
     except (OSError, http.client.HTTPException, ValueError):
         return None  # not up yet, or on its way out, perhaps in the middle of a reply
