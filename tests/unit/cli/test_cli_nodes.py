@@ -18,7 +18,7 @@ from pet.config.job import Checkpoint, JobSpec, Metrics, PetTrainingJob
 from pet.runfiles.port import write_port
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.nodes import environments_of
-from pet_operator.cli.local.progress import poll
+from pet_operator.cli.local.progress import Display, poll
 from pet_operator.cli.local.record import RunRecord
 
 
@@ -102,3 +102,8 @@ def test_the_status_is_not_asked_for_by_way_of_a_proxy(tmp_path: Path) -> None:
     with answering(tmp_path / "run", status):
         answer = python("-c", program, http_proxy="http://127.0.0.1:9")
     assert (answer.out, answer.err) == (f"{status}\n", "")
+
+
+def test_what_launchers_say_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Display(nodes=1, verbose=False).line(0, "data/a:b:c [red] {x:on:1}")
+    assert capsys.readouterr().err == "data/a:b:c [red] {x:on:1}\n"

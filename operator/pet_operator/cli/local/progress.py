@@ -26,7 +26,7 @@ class Display:
 
     def __init__(self, *, nodes: int, verbose: bool) -> None:
         """`verbose` keeps the rows of numbers on a terminal too."""
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         self.nodes = nodes
         self.verbose = verbose
         self._live = LiveLine(self.console)
