@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from harness.commands import python
@@ -17,6 +18,7 @@ from pet.config import ConfigError, JobEnvironment
 from pet.config.job import Checkpoint, JobSpec, Metrics, PetTrainingJob
 from pet.runfiles.port import write_port
 from pet_operator.cli.local.folder import RunFolder
+from pet_operator.cli.local.launchers import Launchers
 from pet_operator.cli.local.nodes import environments_of
 from pet_operator.cli.local.progress import Display, poll
 from pet_operator.cli.local.record import RunRecord
@@ -53,6 +55,24 @@ def test_nodes_differ_in_what_is_their_own_and_in_nothing_else() -> None:
 def test_runs_that_are_started_together_meet_at_different_ports() -> None:
     ports = {environments(1)[0].master_port for _ in range(4)}
     assert len(ports) > 1, "the kernel gives out its ports at random"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "shares"), [(None, ["0,1", "2,3"]), ("4,5,GPU-a,GPU-b,9", ["4,5", "GPU-a,GPU-b"]), ("7", ["7", ""])]
+)
+def test_nodes_share_the_gpus_that_the_user_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str | None, shares: list[str]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    said = ["", ""]
+    logs: list[BinaryIO] = [(tmp_path / f"node-{node}.log").open("wb", buffering=0) for node in (0, 1)]
+    command = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
+    launchers = Launchers(command, environments(2), 2, logs, said.__setitem__)
+    launchers.start()
+    assert launchers.join() == [0, 0]
+    assert said == shares
 
 
 @contextmanager
