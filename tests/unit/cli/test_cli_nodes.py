@@ -57,6 +57,12 @@ def test_runs_that_are_started_together_meet_at_different_ports() -> None:
     assert len(ports) > 1, "the kernel gives out its ports at random"
 
 
+def test_folders_of_which_one_is_a_copy_of_the_other_share_no_run_files() -> None:
+    original, copy = environments(1)[0], environments(1)[0]
+    assert (original.uid, original.attempt) == (copy.uid, copy.attempt)
+    assert original.run_dir != copy.run_dir
+
+
 @pytest.mark.parametrize(
     ("allowed", "shares"), [(None, ["0,1", "2,3"]), ("4,5,GPU-a,GPU-b,9", ["4,5", "GPU-a,GPU-b"]), ("7", ["7", ""])]
 )

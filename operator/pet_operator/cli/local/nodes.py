@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def command_of(job: PetTrainingJob, folder: RunFolder) -> list[str]:
 
 def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, data: Path) -> list[JobEnvironment]:
     """One environment per node. Raises ConfigError."""
-    spec = job.spec
+    spec, token = job.spec, secrets.token_hex(4)
     common = JobEnvironment(
         name=job.name,
         uid=record.uid,
@@ -63,8 +64,9 @@ def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, d
             node_rank=index,
             metrics_port=port,
             pod_name=f"{job.name}-{record.attempt}-{index}",
-            # Made by the launcher, and removed by it even if this program is killed.
-            run_dir=str(run_files_root() / f"pet-run-{record.uid}-{record.attempt}-{index}"),
+            # Made by the launcher, and removed by it even if this program is killed. A folder that was copied has the
+            # same uid as its original, and both may run.
+            run_dir=str(run_files_root() / f"pet-run-{record.uid}-{record.attempt}-{index}-{token}"),
             termination_log=str(folder.termination_log(index).absolute()),
         )
         for index, port in enumerate(_metrics_ports(spec))
