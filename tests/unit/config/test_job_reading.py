@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
 from typing import Any
 
 import pytest
@@ -443,6 +445,13 @@ def test_the_value_of_an_override_is_never_an_option_of_the_launcher(text: str) 
     cfg = get_base_cfg("cls")
     cfg.merge_from_list(options.overrides)
     assert text == cfg.TRAIN.WEIGHTS
+
+
+def test_a_configuration_that_is_nested_too_deep_is_refused() -> None:
+    hook = {"type": "a:b", "args": functools.reduce(lambda inner, _: {"a": inner}, range(400), {"a": 1})}
+    text = json.dumps(manifest(config={"TRAIN": {"HOOKS": [hook]}}))
+    with pytest.raises(ConfigError, match=r"^spec\.config: is nested too deep"):
+        read_jobs(text)
 
 
 def test_arguments_and_overrides_may_have_several_lines() -> None:

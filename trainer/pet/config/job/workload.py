@@ -37,9 +37,13 @@ def read_config(spec: Fields) -> str | None:
     config = spec.value("config")
     if config is None or isinstance(config, str):
         return config
+    problem = f"{show(config)} is not a configuration; give a mapping of sections, or its YAML as text"
     if isinstance(config, dict):
-        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    spec.report("config", f"{show(config)} is not a configuration; give a mapping of sections, or its YAML as text")
+        try:
+            return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        except RecursionError:
+            problem = "is nested too deep to be written as YAML; no configuration is"
+    spec.report("config", problem)
     return None
 
 
