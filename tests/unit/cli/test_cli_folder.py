@@ -132,6 +132,13 @@ def test_fresh_beside_a_folder_without_a_name_is_beside_the_folder_that_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert fresh(Path()) == tmp_path.with_name(f"{tmp_path.name}-2")
+    assert fresh(Path("/")) == Path("/-2")
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused_as_one_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 300)
+    assert fresh(path) == path
+    assert "File name too long" in refusal(lambda: RunFolder(path).locked().__enter__())
 
 
 def test_a_checkpoint_is_lost_only_if_there_is_no_other(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 from harness.commands import PET, pet, python
+from harness.jobs import manifest
 from harness.launcher import ROOT
 
 from pet.config import ConfigError
@@ -49,6 +51,18 @@ def test_an_output_without_a_name_is_refused(tmp_path: Path) -> None:
         "error  --output: is empty: name a folder, or leave it out for runs/<job>\n",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["none.yaml", f"{'n' * 300}.yaml"])
+def test_a_configuration_that_is_not_here_is_left_to_no_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cfgs/tasks/cls").mkdir(parents=True)
+    for cfg in (f"cfgs/tasks/cls/{name}", f"{tmp_path}/cfgs/tasks/cls/{name}"):
+        (tmp_path / "job.json").write_text(json.dumps(manifest(cfg=cfg, gpusPerNode=0)))
+        with pytest.raises(ConfigError, match=f"^spec.cfg: there is no file '{cfg}'; embed the configuration"):
+            read_one("job.json", [])
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -96,7 +97,7 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
 
 def _read_cfg(path: str) -> str | None:
     """A configuration that the job does not embed: the one here, else the stock one."""
-    return read_file(path) if Path(path).is_file() else stock_cfg(path)
+    return read_file(path) if os.path.isfile(path) else stock_cfg(path)
 
 
 def _warn(text: str) -> None:

@@ -141,7 +141,7 @@ def fresh(path: Path) -> Path:
     """The first of `path`, `path-2`, `path-3`, … that does not exist."""
     path = path if path.name.strip(".") else path.resolve()  # `.` and `..` have no name
     number, candidate = 1, path
-    while candidate.exists():
+    while os.path.exists(candidate):
         number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
+        candidate = path.parent / f"{path.name}-{number}"
     return candidate
