@@ -14,7 +14,9 @@ from pet_operator.cli.output import Exit
 data = typer.Typer(no_args_is_help=True, help="Data sets for the samples.", rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="The data set, for example fashion-mnist.")]
-Root = Annotated[Path, typer.Option("--data", metavar="DIR", help="The root of all data sets.")]
+Root = Annotated[
+    Path, typer.Option("--data", envvar="PETJOB_DATA_DIR", metavar="DIR", help="The root of all data sets.")
+]
 
 
 @data.command()

@@ -91,6 +91,15 @@ def test_a_data_set_that_cannot_be_fetched_by_name_is_invalid_input(tmp_path: Pa
     assert "no data set 'nonsense' to fetch; there are: fashion-mnist" in answer.err
 
 
+def test_the_root_of_all_data_sets_is_that_of_the_environment_unless_it_is_given(tmp_path: Path) -> None:
+    for name in ("theirs", "given"):
+        (tmp_path / name).touch()  # where no folder can be made
+    for options, root in (((), "theirs"), (("--data", "given"), "given")):
+        answer = python(*PET, "data", "fetch", "fashion-mnist", *options, folder=tmp_path, PETJOB_DATA_DIR="theirs")
+        assert (answer.code, answer.out) == (78, "")
+        assert answer.err.startswith(f"data: {root}/FashionMNIST cannot be ")
+
+
 def test_an_invalid_job_is_not_run_and_all_its_problems_are_named(tmp_path: Path) -> None:
     text = "apiVersion: pet.dev/v1\nkind: PetTrainingJob\nmetadata: {name: A}\nspec: {nodes: 0}\n"
     answer = python(*PET, "run", "--local", "-f", "-", stdin=text, folder=tmp_path)

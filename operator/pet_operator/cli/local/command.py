@@ -15,6 +15,7 @@ from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
 from pet.config.job import PetTrainingJob
 from pet.config.node import read_file
+from pet_operator.cli.data import Root
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, fresh
 from pet_operator.cli.local.report import print_result, resume_command
@@ -24,7 +25,6 @@ from pet_operator.cli.plan import read
 File = Annotated[str, typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
 Local = Annotated[bool, typer.Option("--local", help="On this machine; the only place in this release.")]
 Output = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The root of all data sets.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key.")]
 New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder; go on in it with --output.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Keep the rows of numbers on a terminal, too.")]
@@ -36,7 +36,7 @@ def run(
     file: File,
     local: Local = False,
     output: Output = None,
-    data: Data = Path("data"),
+    data: Root = Path("data"),
     set_: Set = None,
     new: New = False,
     verbose: Verbose = False,
