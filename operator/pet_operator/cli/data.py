@@ -22,5 +22,7 @@ Root = Annotated[
 @data.command()
 def fetch(name: Name, root: Root = Path("data")) -> None:
     """Get a data set, checked by SHA-256, from wherever it can be had. What is there already is kept."""
-    done = subprocess.run([sys.executable, "-m", "pet.data.fetch", name, "--data", str(root)], check=False)
+    command = [sys.executable, "-m", "pet.data.fetch", f"--data={root}", "--", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="backslashreplace", check=False)
+    print(done.stdout, end="")
     raise typer.Exit(done.returncode if done.returncode in set(Exit) else Exit.FAILED)

@@ -89,6 +89,9 @@ def test_a_data_set_that_cannot_be_fetched_by_name_is_invalid_input(tmp_path: Pa
     answer = python(*PET, "data", "fetch", "nonsense", "--data", str(tmp_path))
     assert (answer.code, answer.out) == (78, "")
     assert "no data set 'nonsense' to fetch; there are: fashion-mnist" in answer.err
+    answer = python(*PET, "data", "fetch", f"--data={tmp_path}", "--", "--help")
+    assert (answer.code, answer.out) == (78, "")
+    assert "no data set '--help' to fetch" in answer.err
 
 
 def test_the_root_of_all_data_sets_is_that_of_the_environment_unless_it_is_given(tmp_path: Path) -> None:
