@@ -38,6 +38,11 @@ def test_a_setting_without_a_key_or_a_value_is_named(setting: str) -> None:
         read_one(SAMPLE, [setting])
 
 
+def test_a_folder_for_checkpoints_that_would_not_be_used_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--set: MISC\.CKPT has no effect: .* --output$"):
+        read_one(SAMPLE, ["MISC.CKPT=mine"])
+
+
 def test_all_that_is_wrong_with_the_settings_comes_together() -> None:
     with pytest.raises(ConfigError) as caught:
         read_one(SAMPLE, ["MISC.SED=1", "=3", "MISC.SEED"])

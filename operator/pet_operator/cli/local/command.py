@@ -79,6 +79,8 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     source = "stdin" if file == "-" else file
     pairs = [(key, value) for key, equals, value in (text.partition("=") for text in settings) if key and equals]
     problems = [Problem("--set", f"{text!r} is not KEY=VALUE") for text in settings if text.find("=") < 1]
+    if any(key == "MISC.CKPT" for key, _ in pairs):
+        problems.append(Problem("--set", "MISC.CKPT has no effect: say where checkpoints go with --output"))
     reviews = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False, local=True)
     if len(reviews) != 1:
         problems.append(Problem(source, f"holds {len(reviews)} jobs; run them one at a time"))
