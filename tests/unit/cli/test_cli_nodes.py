@@ -130,6 +130,14 @@ def test_the_status_is_not_asked_for_by_way_of_a_proxy(tmp_path: Path) -> None:
     assert (answer.out, answer.err) == (f"{status}\n", "")
 
 
+def test_a_file_keeps_the_rows_of_numbers_even_with_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Display(nodes=1, verbose=False).line(0, "[11-26 21:33:13] |-[small.yaml]-[iter: 5/8]")
+    assert "iter: 5/8" in capsys.readouterr().err
+
+
 def test_what_launchers_say_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     Display(nodes=1, verbose=False).line(0, "data/a:b:c [red] {x:on:1}")
     assert capsys.readouterr().err == "data/a:b:c [red] {x:on:1}\n"

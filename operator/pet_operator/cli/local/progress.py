@@ -13,7 +13,7 @@ from typing import Any, Self
 from rich.console import Console
 
 from pet.runfiles.port import read_port
-from pet_operator.cli.live import LiveLine, Numbers
+from pet_operator.cli.live import LiveLine, Numbers, is_watched
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
@@ -40,7 +40,7 @@ class Display:
 
     def line(self, node: int, text: str) -> None:
         """One line of a launcher's output."""
-        if self.console.is_terminal and not self.verbose and _METRIC_ROW.match(text):
+        if is_watched(self.console) and not self.verbose and _METRIC_ROW.match(text):
             return
         self.say(f"[node {node}] {text}" if self.nodes > 1 else text)
 
