@@ -14,7 +14,7 @@ from harness.launcher import ROOT
 from pet.config import ConfigError
 from pet.store.lock import FolderLock
 from pet_operator.cli.local.attempt import LocalAttempt
-from pet_operator.cli.local.command import read_one
+from pet_operator.cli.local.command import fingerprint, read_one
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
 from pet_operator.cli.local.stop import Order
@@ -96,6 +96,29 @@ def test_the_result_of_a_finished_job_is_told_even_if_a_number_of_it_is_none(tmp
     assert answer.code == 0
     assert "fashion-mnist: Succeeded at iteration 8, earlier" in answer.out
     assert "  result       top1 0.5000  top5 not finite\n" in answer.out
+
+
+def test_a_finished_job_has_changed_if_the_file_of_its_configuration_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg, output = tmp_path / "cfgs/tasks/cls/a.yaml", tmp_path / "out"
+    cfg.parent.mkdir(parents=True)
+    output.mkdir()
+    text = "MISC: {DEVICE: cpu, SEED: 1}\nTRAIN: {DATASETS: [mnist_train]}\n"
+    cfg.write_text(text)
+    (tmp_path / "job.json").write_text(json.dumps(manifest("a", gpusPerNode=0)))
+    result = {"name": "a", "phase": "Succeeded", "iteration": 8, "metrics": {}, "checkpoint": None,
+              "resumedFrom": None, "failure": None, "output": "out"}  # fmt: skip
+    record = RunRecord("a", fingerprint(read_one("job.json", []).spec), attempt=1, phase="Succeeded", result=result)
+    RunFolder(output).save(record)
+    command = ("run", "--local", "-f", "job.json", "--output", "out")
+    assert pet(*command).out.startswith("a: Succeeded at iteration 8, earlier")
+    cfg.write_text(text.replace("1", "2"))
+    with pytest.raises(ConfigError, match=r"^-f, --set: the job has changed since it was run in out"):
+        pet(*command)
+    embedded = read_one(SAMPLE, []).spec
+    assert fingerprint(embedded) == embedded.hash
 
 
 @pytest.mark.parametrize("phase", ["Suspended", "Succeeded"])

@@ -13,7 +13,7 @@ import typer
 
 from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
-from pet.config.job import PetTrainingJob
+from pet.config.job import JobSpec, PetTrainingJob
 from pet.config.node import read_file
 from pet_operator.cli.data import Root
 from pet_operator.cli.local.attempt import LocalAttempt
@@ -54,7 +54,7 @@ def run(
     path = Path(output or f"runs/{job.name}")
     folder = RunFolder(fresh(path) if new else path)
     with folder.locked():
-        record = folder.open(job.name, job.spec.hash)
+        record = folder.open(job.name, fingerprint(job.spec))
         began, again = time.monotonic(), record.phase == "Succeeded"
         if lost := folder.lost(record):
             _warn(f"the checkpoint {lost} is gone, and there is no other in {folder.checkpoints}: training begins anew")
@@ -95,6 +95,11 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     for warning in review.warnings:
         _warn(str(warning))
     return review.job
+
+
+def fingerprint(spec: JobSpec) -> str:
+    """What must stay as it is for a finished job's result to be its result: a configuration in a file counts, too."""
+    return (spec if spec.config is not None else dataclasses.replace(spec, config=_read_cfg(spec.cfg))).hash
 
 
 def _read_cfg(path: str) -> str | None:
