@@ -68,6 +68,7 @@ def test_as_a_plug_in_of_kubectl_it_calls_itself_that(tmp_path: Path) -> None:
         (("plan",), "Missing option '-f'"),
         (("plan", "-f", "-", "-o", "yaml"), "is not one of 'text', 'json'"),
         (("run", "-f", "-"), "say --local"),
+        (("run", "--local", "-f", "one.yaml", "-f", "two.yaml"), "give one file: jobs are run one at a time"),
         (("status",), "Missing argument 'name'"),
         (("wait",), "Missing argument 'name'"),
         (("data", "fetch"), "Missing argument 'name'"),

@@ -22,7 +22,7 @@ from pet_operator.cli.local.report import print_result, resume_command
 from pet_operator.cli.output import Exit, Format, line, print_json
 from pet_operator.cli.plan import read
 
-File = Annotated[str, typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
+File = Annotated[list[str], typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
 Local = Annotated[bool, typer.Option("--local", help="On this machine; the only place in this release.")]
 Output = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key.")]
@@ -33,7 +33,7 @@ Form = Annotated[Format, typer.Option("-o", help="json: the result as one object
 
 def run(
     context: typer.Context,
-    file: File,
+    files: File,
     local: Local = False,
     output: Output = None,
     data: Root = Path("data"),
@@ -47,7 +47,9 @@ def run(
         raise typer.BadParameter("say --local: running in a cluster is not part of this release", param_hint="run")
     if output is not None and not output.strip():
         raise ConfigError.of("--output", "is empty: name a folder, or leave it out for runs/<job>")
-    settings = set_ or []
+    if len(files) > 1:
+        raise typer.BadParameter("give one file: jobs are run one at a time", param_hint="-f")
+    [file], settings = files, set_ or []
     job = read_one(file, settings)
     if job.spec.suspend:
         _warn("spec.suspend: true is for a cluster; --local runs the job all the same")
