@@ -13,13 +13,16 @@ from typing import Any, BinaryIO
 
 import pytest
 from harness.commands import python
+from harness.launcher import ROOT
 
 from pet.config import ConfigError, JobEnvironment
 from pet.config.job import Checkpoint, JobSpec, Metrics, PetTrainingJob
+from pet.launch.options import parse_options
+from pet.launch.plan import make_plan
 from pet.runfiles.port import write_port
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.launchers import Launchers
-from pet_operator.cli.local.nodes import environments_of
+from pet_operator.cli.local.nodes import command_of, environments_of
 from pet_operator.cli.local.progress import Display, poll
 from pet_operator.cli.local.record import RunRecord
 
@@ -29,6 +32,15 @@ def environments(nodes: int, port: int | None = None) -> list[JobEnvironment]:
     spec = JobSpec(cfg="cfgs/a.yaml", checkpoint=Checkpoint("a"), nodes=nodes, metrics=metrics)
     record = RunRecord("job", "1f0c", uid="local-1", attempt=2)
     return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"))
+
+
+def test_the_script_is_the_job_s_wherever_its_folder_is(tmp_path: Path) -> None:
+    config = "MISC: {DEVICE: cpu}\nTRAIN: {DATASETS: [mnist_train]}\n"
+    spec = JobSpec(cfg="cfgs/tasks/cls/a.yaml", config=config, checkpoint=Checkpoint("a"), gpus_per_node=0)
+    words = command_of(PetTrainingJob("job", spec), RunFolder(tmp_path / "ckpts/vision/mine"))
+    program = words.index(str(ROOT / "trainer/tools/train_net_all.py"))
+    plan = make_plan(parse_options(words[program + 1 :]), JobEnvironment(), ROOT / "trainer/tools")
+    assert plan.script.path == "tools/tasks/cls/train_net.py"
 
 
 def test_a_port_that_the_job_does_not_name_is_left_to_the_launchers() -> None:

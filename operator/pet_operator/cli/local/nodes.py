@@ -12,6 +12,7 @@ from pathlib import Path
 import pet
 from pet.config import ConfigError, JobEnvironment
 from pet.config.job import JobSpec, PetTrainingJob
+from pet.config.scripts import locate_script
 from pet.runfiles.rundir import run_files_root
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
@@ -28,9 +29,8 @@ def command_of(job: PetTrainingJob, folder: RunFolder) -> list[str]:
     else:
         cfg = next((path for path in (Path(spec.cfg), root.parent / spec.cfg) if path.exists()), Path(spec.cfg))
     words = [sys.executable, "-u", str(root / "tools" / "train_net_all.py"), "--cfg", str(cfg)]
-    if spec.type:
-        words += ["--type", spec.type]
-    return [*words, *spec.script_args, *spec.override_args]
+    # By its name: an embedded configuration lies in a folder whose own place may belong to another script.
+    return [*words, "--script", locate_script(spec.cfg, spec.type).path, *spec.script_args, *spec.override_args]
 
 
 def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, data: Path) -> list[JobEnvironment]:
