@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 from typing import Any
 
 import pytest
@@ -418,6 +419,18 @@ def test_a_file_without_documents_is_refused(text: str) -> None:
 def test_a_file_that_is_no_yaml_or_that_json_cannot_say_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is not valid YAML|is YAML, but not a manifest"):
         read_jobs(text)
+
+
+def test_a_number_that_no_cluster_takes_is_refused_with_its_place() -> None:
+    clipping = {"SOLVER": {"OPTIMIZER": {"CLIP_GRADIENTS": {"NORM_TYPE": math.inf}}}}
+    text = yaml.safe_dump(manifest(config=clipping, template={"spec": {"priority": math.nan}}))
+    with pytest.raises(ConfigError) as caught:
+        read_jobs(text)
+    assert [problem.field for problem in caught.value.problems] == [
+        "spec.config.SOLVER.OPTIMIZER.CLIP_GRADIENTS.NORM_TYPE", "spec.template.spec.priority",
+    ]  # fmt: skip
+    assert caught.value.problems[0].message.startswith(".inf is no number in JSON")
+    assert read_jobs(text.replace(".inf", '"Infinity"').replace(".nan", "1"))
 
 
 def test_a_field_that_is_written_twice_is_refused() -> None:

@@ -21,6 +21,7 @@ from yaml.resolver import Resolver
 from pet.config.errors import ConfigError, Problem
 
 EXAMPLE = "SOLVER: {SNAPSHOT_ITER: 1000}"
+_NOT_IN_JSON = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MODES = "spec.template."  # a pod's part of a job, where octal modes of files are the custom
 
 
@@ -55,13 +56,14 @@ class Entry:
 
 
 def load_documents(text: str, source: str) -> list[tuple[Any, list[Problem]]]:
-    """All documents of a text that are not empty, each with its problems: keys written twice, ambiguous numbers.
+    """All documents of a text that are not empty, each with its problems: keys written twice, ambiguous numbers, and
+    numbers that JSON has not.
 
     Raises ConfigError if the text is no YAML, or holds what JSON cannot say: a manifest is JSON for Kubernetes.
     """
     loader, nodes = _compose(text, source)
     with _valid(source):
-        documents = [(loader.construct_document(node), _faults(node, source)) for node in nodes]
+        documents = [(loader.construct_document(node), _faults(node, source, manifest=True)) for node in nodes]
     try:
         json.dumps([document for document, _ in documents], default=str)
     except (ValueError, TypeError, RecursionError) as error:
@@ -123,8 +125,11 @@ def _is_empty(node: yaml.Node) -> bool:
     return node.tag == "tag:yaml.org,2002:null" or (isinstance(node, yaml.MappingNode) and not node.value)
 
 
-def _faults(root: yaml.Node, source: str) -> list[Problem]:
-    """A problem for every key that a mapping holds twice, and for every number that may mean another one."""
+def _faults(root: yaml.Node, source: str, *, manifest: bool = False) -> list[Problem]:
+    """A problem for every key that a mapping holds twice, and for every number that may mean another one.
+
+    In a `manifest` also for every number that is none for Kubernetes.
+    """
     problems: list[Problem] = []
     pending = [("", root)]
     seen: set[int] = set()  # aliases lead to the same node
@@ -139,6 +144,9 @@ def _faults(root: yaml.Node, source: str) -> list[Problem]:
             children = [(f"{path}{key.value}.", value) for key, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             children = [(f"{path[:-1]}[{index}].", value) for index, value in enumerate(node.value)]
+        elif manifest and node.tag.endswith(":float") and _NOT_IN_JSON.fullmatch(node.value):
+            words = f'{node.value} is no number in JSON, which a manifest is; give a finite one, or "Infinity" as text'
+            problems.append(Problem(path[:-1], f"{words} (line {node.start_mark.line + 1} of {source})"))
         elif path.startswith(_MODES):
             continue
         elif isinstance(node, yaml.ScalarNode) and (reason := _why_ambiguous(node)):
