@@ -421,6 +421,15 @@ def test_a_file_that_is_no_yaml_or_that_json_cannot_say_is_refused(text: str) ->
         read_jobs(text)
 
 
+def test_aliases_that_unfold_to_more_than_a_machine_holds_are_refused() -> None:
+    levels = [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 20)]
+    with pytest.raises(ConfigError, match=r"^file: has more than 10,000,000 characters once its aliases are"):
+        read_jobs("\n".join(["a0: &a0 [x]", *levels]))
+    few = yaml.safe_dump(manifest(config={"TRAIN": (sets := {"DATASETS": ["a"]}), "TEST": sets}))
+    assert "*id001" in few
+    assert read_jobs(few)
+
+
 def test_a_number_that_no_cluster_takes_is_refused_with_its_place() -> None:
     clipping = {"SOLVER": {"OPTIMIZER": {"CLIP_GRADIENTS": {"NORM_TYPE": math.inf}}}}
     text = yaml.safe_dump(manifest(config=clipping, template={"spec": {"priority": math.nan}}))

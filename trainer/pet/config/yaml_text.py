@@ -5,6 +5,7 @@ An empty text, a key written twice and a number that YAML's versions read differ
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from pet.config.errors import ConfigError, Problem
 
 EXAMPLE = "SOLVER: {SNAPSHOT_ITER: 1000}"
 _NOT_IN_JSON = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LONGEST = 10_000_000  # several times what an API server takes, and little enough to be written as JSON here
 _MODES = "spec.template."  # a pod's part of a job, where octal modes of files are the custom
 
 
@@ -63,6 +65,8 @@ def load_documents(text: str, source: str) -> list[tuple[Any, list[Problem]]]:
     """
     loader, nodes = _compose(text, source)
     with _valid(source):
+        if sum(_length(node, {}) for node in nodes) > _LONGEST:
+            raise ConfigError.of(source, f"has more than {_LONGEST:,} characters once its aliases are unfolded")
         documents = [(loader.construct_document(node), _faults(node, source, manifest=True)) for node in nodes]
     try:
         json.dumps([document for document, _ in documents], default=str)
@@ -119,6 +123,17 @@ def _valid(source: str) -> Iterator[None]:
         yield
     except (yaml.YAMLError, UnicodeEncodeError, RecursionError) as error:  # half of a surrogate pair
         raise ConfigError.of(source, f"is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _length(node: yaml.Node, known: dict[int, int]) -> int:
+    """The characters of all values, each as often as aliases lead to it. What holds itself is refused later."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1 + len(node.value)
+    if id(node) not in known:
+        known[id(node)] = 0
+        parts = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_length(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _is_empty(node: yaml.Node) -> bool:
