@@ -120,6 +120,14 @@ def test_the_newest_checkpoint_is_the_newest_that_verifies(tmp_path: Path) -> No
     assert newest == {"savedAt": newest["savedAt"]} | rest
 
 
+def test_a_checkpoint_of_a_later_version_is_left_to_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = folder(tmp_path, result=RESULT | {"checkpoint": {"file": "model_iter8.pth"}})
+    with monkeypatch.context() as later:
+        later.setattr("pet.store.manifest.FORMAT", 99)
+        saved(run.checkpoints, 8)
+    assert "has format 99" in refusal(lambda: run.damage(run.open("job", "1f0c")))
+
+
 def test_fresh_is_the_first_name_that_is_free(tmp_path: Path) -> None:
     assert fresh(tmp_path / "run") == tmp_path / "run"
     for name in ("run", "run-2"):

@@ -14,6 +14,7 @@ from pet.runfiles.atomic import replace_text
 from pet.store.errors import CheckpointUnusable, Corrupt
 from pet.store.folder import Folder
 from pet.store.lock import FolderLock
+from pet.store.manifest import NewerFormat
 from pet_operator.cli.local.record import RunRecord
 
 
@@ -76,7 +77,10 @@ class RunFolder:
         return told["file"] if told and Folder(str(self.checkpoints)).deserted else ""
 
     def damage(self, record: RunRecord) -> str:
-        """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole."""
+        """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole.
+
+        Raises ConfigError where only a later version of Pet can tell.
+        """
         told = record.result.get("checkpoint")
         if not told:
             return ""
@@ -88,6 +92,9 @@ class RunFolder:
             folder.verify(entry)
         except (Corrupt, OSError) as error:
             return f"{told['file']} cannot be used any more: {error}"
+        except NewerFormat as error:
+            remedy = "run it with the version of Pet that it was run with, or with --fresh in a new folder"
+            raise ConfigError.of("--output", f"{self.checkpoints}: {error}: {remedy}") from error
         return ""
 
     def newest(self) -> Mapping[str, Any] | None:
