@@ -271,6 +271,9 @@ def test_a_wrong_field_is_named_with_its_value_and_what_would_be_right(
         ({"name": "A"}, "metadata.name", "is not a DNS label"),
         ({"name": "a.b"}, "metadata.name", "is not a DNS label"),
         ({"name": "a\n"}, "metadata.name", "holds the control character '\\n'; leave it out"),
+        ({"name": "a", "annotations": {"x": 3}}, "metadata.annotations.x", "3 is not text; put it in quotes"),
+        ({"name": "a", "labels": {"x": True}}, "metadata.labels.x", "True is not text; put it in quotes"),
+        ({"name": "a", "labels": []}, "metadata.labels", "[] is not a mapping"),
     ],
 )
 def test_a_wrong_name_is_refused_never_cut(metadata: dict[str, Any], field: str, message: str) -> None:
