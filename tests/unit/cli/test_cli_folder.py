@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_a_record_is_read_as_it_was_saved(tmp_path: Path) -> None:
     RunFolder(tmp_path).save(record)
     assert RunFolder(tmp_path).open("job", "1f0c") == record
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_record_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, call=call: (done.append(name), call(*given)))
+    RunFolder(tmp_path).save(RunRecord("job", "1f0c"))
+    assert done == ["fsync", "replace"]
 
 
 def test_a_folder_of_another_job_is_refused(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ class RunFolder:
     def save(self, record: RunRecord) -> None:
         """Replace the record."""
         with self._written():
-            replace_text(self._record_file, record.to_json())
+            replace_text(self._record_file, record.to_json(), durable=True)
 
     def write_config(self, cfg: str, text: str) -> Path:
         """Put an embedded configuration where its place under `cfgs/` still shows."""
