@@ -34,10 +34,14 @@ def environments(nodes: int, port: int | None = None) -> list[JobEnvironment]:
     return environments_of(PetTrainingJob("job", spec), RunFolder(Path("out")), record, Path("data"))
 
 
-def test_the_script_is_the_job_s_wherever_its_folder_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["ckpts/vision/mine", "-mine"])
+def test_the_script_is_the_job_s_wherever_its_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     config = "MISC: {DEVICE: cpu}\nTRAIN: {DATASETS: [mnist_train]}\n"
     spec = JobSpec(cfg="cfgs/tasks/cls/a.yaml", config=config, checkpoint=Checkpoint("a"), gpus_per_node=0)
-    words = command_of(PetTrainingJob("job", spec), RunFolder(tmp_path / "ckpts/vision/mine"))
+    words = command_of(PetTrainingJob("job", spec), RunFolder(Path(place)))
     program = words.index(str(ROOT / "trainer/tools/train_net_all.py"))
     plan = make_plan(parse_options(words[program + 1 :]), JobEnvironment(), ROOT / "trainer/tools")
     assert plan.script.path == "tools/tasks/cls/train_net.py"

@@ -28,7 +28,7 @@ def command_of(job: PetTrainingJob, folder: RunFolder) -> list[str]:
         cfg = folder.write_config(spec.cfg, spec.config)
     else:
         cfg = next((path for path in (Path(spec.cfg), root.parent / spec.cfg) if path.exists()), Path(spec.cfg))
-    words = [sys.executable, "-u", str(root / "tools" / "train_net_all.py"), "--cfg", str(cfg)]
+    words = [sys.executable, "-u", str(root / "tools" / "train_net_all.py"), f"--cfg={cfg}"]
     # By its name: an embedded configuration lies in a folder whose own place may belong to another script.
     return [*words, "--script", locate_script(spec.cfg, spec.type).path, *spec.script_args, *spec.override_args]
 
