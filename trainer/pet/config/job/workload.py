@@ -72,6 +72,8 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
         option = arg.partition("=")[0]
         if option in LAUNCHER_OPTIONS:
             spec.report(f"scriptArgs[{index}]", f"{option} is the launcher's; use {LAUNCHER_OPTIONS[option]}")
+        elif option == "--":
+            spec.report(f"scriptArgs[{index}]", "-- would hide spec.overrides from the launcher; leave it out")
         elif option == "MISC.CKPT":
             spec.report(f"scriptArgs[{index}]", "MISC.CKPT is set by the operator; use spec.checkpoint.path")
         elif option == "--help" or option.startswith("-h"):  # argparse reads -hx as -h x
