@@ -21,7 +21,7 @@ class LiveLine:
             TextColumn("{task.fields[numbers]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not is_watched(console),
         )
         self._task: TaskID = self._live.add_task("starting", total=None, numbers="")
 
@@ -35,6 +35,11 @@ class LiveLine:
     def show(self, what: str, *, done: int | None, total: int | None, numbers: Numbers) -> None:
         """Show the state of a training after `done` of `total` iterations."""
         self._live.update(self._task, description=what, total=total, completed=done or 0, numbers=str(numbers))
+
+
+def is_watched(console: Console) -> bool:
+    """Whether it is a terminal. FORCE_COLOR makes rich take a file for one, where each frame would be a line."""
+    return console.is_terminal and console.file.isatty()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,9 +37,11 @@ def plan(files: Files, output: Output = Format.TEXT, trainer_image: Image = f"pe
 
 
 def read(file: str) -> str:
-    """The text of a file, or of stdin for `-`. A file that cannot be read is a usage error."""
+    """The text of a file, or of stdin for `-`, in UTF-8. What cannot be read is a usage error."""
+    if file == "-" and sys.stdin is None:
+        raise typer.BadParameter("there is no stdin: give a file", param_hint="-f")
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="-f") from error

@@ -100,7 +100,10 @@ def _by_proxy(credentials: Credentials, field: str = "") -> Credentials:
     """With the proxy that the environment names where the kubeconfig's `field` names none. Raises
     config.ConfigException if it cannot be used. The address may hold a password: it is not repeated."""
     if credentials.proxy is None:
-        field, credentials.configuration.proxy = proxy_of(credentials.server, os.environ) or ("", None)
+        try:
+            field, credentials.configuration.proxy = proxy_of(credentials.server, os.environ) or ("", None)
+        except ValueError as error:
+            raise config.ConfigException(f"the server {credentials.server} is no address: {error}") from error
     address = credentials.proxy
     if address is None:
         return credentials

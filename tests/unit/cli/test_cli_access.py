@@ -85,6 +85,14 @@ def test_with_a_context_that_there_is_not(tmp_path: Path) -> None:
     assert text.endswith("; kubectl config get-contexts shows those that there are")
 
 
+@pytest.mark.parametrize("server", ["https://[::1", "https://x:99999"])
+def test_with_a_server_that_is_no_address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
+    monkeypatch.setenv("NO_PROXY", "other")
+    text = error("list", "--kubeconfig", write_kubeconfig(tmp_path, server))
+    assert text.startswith(f"--kubeconfig: the server {server} is no address: ")
+
+
 def test_with_a_certificate_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "cert").write_text("nonsense")
     path = write_kubeconfig(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_a_record_is_read_as_it_was_saved(tmp_path: Path) -> None:
     RunFolder(tmp_path).save(record)
     assert RunFolder(tmp_path).open("job", "1f0c") == record
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_record_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, call=call: (done.append(name), call(*given)))
+    RunFolder(tmp_path).save(RunRecord("job", "1f0c"))
+    assert done == ["fsync", "replace"]
 
 
 def test_a_folder_of_another_job_is_refused(tmp_path: Path) -> None:
@@ -120,6 +130,14 @@ def test_the_newest_checkpoint_is_the_newest_that_verifies(tmp_path: Path) -> No
     assert newest == {"savedAt": newest["savedAt"]} | rest
 
 
+def test_a_checkpoint_of_a_later_version_is_left_to_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = folder(tmp_path, result=RESULT | {"checkpoint": {"file": "model_iter8.pth"}})
+    with monkeypatch.context() as later:
+        later.setattr("pet.store.manifest.FORMAT", 99)
+        saved(run.checkpoints, 8)
+    assert "has format 99" in refusal(lambda: run.damage(run.open("job", "1f0c")))
+
+
 def test_fresh_is_the_first_name_that_is_free(tmp_path: Path) -> None:
     assert fresh(tmp_path / "run") == tmp_path / "run"
     for name in ("run", "run-2"):
@@ -132,6 +150,13 @@ def test_fresh_beside_a_folder_without_a_name_is_beside_the_folder_that_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert fresh(Path()) == tmp_path.with_name(f"{tmp_path.name}-2")
+    assert fresh(Path("/")) == Path("/-2")
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused_as_one_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 300)
+    assert fresh(path) == path
+    assert "File name too long" in refusal(lambda: RunFolder(path).locked().__enter__())
 
 
 def test_a_checkpoint_is_lost_only_if_there_is_no_other(tmp_path: Path) -> None:

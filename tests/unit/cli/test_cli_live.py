@@ -29,11 +29,21 @@ def test_durations(seconds: float, text: str) -> None:
     assert short_duration(seconds) == text
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_there_is_a_line_on_a_terminal_alone(terminal: bool) -> None:
-    file = io.StringIO()
-    with LiveLine(Console(file=file, force_terminal=terminal, width=200)) as line:
+class Terminal(io.StringIO):
+    """What is written to it can be read."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+@pytest.mark.parametrize("colours", [True, False])
+def test_there_is_a_line_on_a_terminal_alone_whoever_wants_colours_in_a_file(
+    kind: type[io.StringIO], colours: bool
+) -> None:
+    file = kind()
+    with LiveLine(Console(file=file, force_terminal=file.isatty() or colours, width=200)) as line:
         line.show("training", done=120, total=480, numbers=ALL)
     shown = file.getvalue()
-    assert ("training" in shown and "120/480" in shown and str(ALL) in shown) == terminal
-    assert terminal or shown.strip() == ""
+    assert ("training" in shown and "120/480" in shown and str(ALL) in shown) == file.isatty()
+    assert file.isatty() or shown.strip() == ""

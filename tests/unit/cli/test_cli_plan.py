@@ -292,6 +292,22 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_before_anything_is_answered
         assert reason in answer.err
 
 
+def test_stdin_is_read_as_a_file_is_whatever_the_terminal_speaks() -> None:
+    umlaut = job()
+    umlaut["spec"]["cfg"] = "cfgs/tasks/cls/ü.yaml"
+    text = yaml.safe_dump(umlaut, allow_unicode=True)
+    answer = python(*PET, "plan", "-f", "-", stdin=text, PYTHONIOENCODING="ascii")
+    assert (answer.code, answer.err) == (0, "")
+    assert "  config        cfgs/tasks/cls/\\xfc.yaml, embedded\n" in answer.out
+
+
+def test_without_a_stdin_it_is_not_read() -> None:
+    program = "import sys\nfrom pet_operator.cli.app import main\nsys.stdin = None\nmain()"  # as under a closed one
+    answer = python("-c", program, "plan", "-f", "-")
+    assert (answer.code, answer.out) == (2, "")
+    assert "there is no stdin: give a file" in answer.err
+
+
 def test_what_no_terminal_can_show_is_escaped_and_json_stays_json() -> None:
     name = "\ue000\x1b[31m"
     strange = job()

@@ -68,6 +68,7 @@ def test_as_a_plug_in_of_kubectl_it_calls_itself_that(tmp_path: Path) -> None:
         (("plan",), "Missing option '-f'"),
         (("plan", "-f", "-", "-o", "yaml"), "is not one of 'text', 'json'"),
         (("run", "-f", "-"), "say --local"),
+        (("run", "--local", "-f", "one.yaml", "-f", "two.yaml"), "give one file: jobs are run one at a time"),
         (("status",), "Missing argument 'name'"),
         (("wait",), "Missing argument 'name'"),
         (("data", "fetch"), "Missing argument 'name'"),
@@ -89,6 +90,18 @@ def test_a_data_set_that_cannot_be_fetched_by_name_is_invalid_input(tmp_path: Pa
     answer = python(*PET, "data", "fetch", "nonsense", "--data", str(tmp_path))
     assert (answer.code, answer.out) == (78, "")
     assert "no data set 'nonsense' to fetch; there are: fashion-mnist" in answer.err
+    answer = python(*PET, "data", "fetch", f"--data={tmp_path}", "--", "--help")
+    assert (answer.code, answer.out) == (78, "")
+    assert "no data set '--help' to fetch" in answer.err
+
+
+def test_the_root_of_all_data_sets_is_that_of_the_environment_unless_it_is_given(tmp_path: Path) -> None:
+    for name in ("theirs", "given"):
+        (tmp_path / name).touch()  # where no folder can be made
+    for options, root in (((), "theirs"), (("--data", "given"), "given")):
+        answer = python(*PET, "data", "fetch", "fashion-mnist", *options, folder=tmp_path, PETJOB_DATA_DIR="theirs")
+        assert (answer.code, answer.out) == (78, "")
+        assert answer.err.startswith(f"data: {root}/FashionMNIST cannot be ")
 
 
 def test_an_invalid_job_is_not_run_and_all_its_problems_are_named(tmp_path: Path) -> None:

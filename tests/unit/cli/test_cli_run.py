@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 from harness.commands import PET, pet, python
+from harness.jobs import manifest
 from harness.launcher import ROOT
 
 from pet.config import ConfigError
 from pet.store.lock import FolderLock
 from pet_operator.cli.local.attempt import LocalAttempt
-from pet_operator.cli.local.command import read_one
+from pet_operator.cli.local.command import fingerprint, read_one
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
 from pet_operator.cli.local.stop import Order
@@ -36,6 +38,11 @@ def test_a_setting_without_a_key_or_a_value_is_named(setting: str) -> None:
         read_one(SAMPLE, [setting])
 
 
+def test_a_folder_for_checkpoints_that_would_not_be_used_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--set: MISC\.CKPT has no effect: .* --output$"):
+        read_one(SAMPLE, ["MISC.CKPT=mine"])
+
+
 def test_all_that_is_wrong_with_the_settings_comes_together() -> None:
     with pytest.raises(ConfigError) as caught:
         read_one(SAMPLE, ["MISC.SED=1", "=3", "MISC.SEED"])
@@ -49,6 +56,18 @@ def test_an_output_without_a_name_is_refused(tmp_path: Path) -> None:
         "error  --output: is empty: name a folder, or leave it out for runs/<job>\n",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["none.yaml", f"{'n' * 300}.yaml"])
+def test_a_configuration_that_is_not_here_is_left_to_no_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cfgs/tasks/cls").mkdir(parents=True)
+    for cfg in (f"cfgs/tasks/cls/{name}", f"{tmp_path}/cfgs/tasks/cls/{name}"):
+        (tmp_path / "job.json").write_text(json.dumps(manifest(cfg=cfg, gpusPerNode=0)))
+        with pytest.raises(ConfigError, match=f"^spec.cfg: there is no file '{cfg}'; embed the configuration"):
+            read_one("job.json", [])
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
@@ -77,6 +96,29 @@ def test_the_result_of_a_finished_job_is_told_even_if_a_number_of_it_is_none(tmp
     assert answer.code == 0
     assert "fashion-mnist: Succeeded at iteration 8, earlier" in answer.out
     assert "  result       top1 0.5000  top5 not finite\n" in answer.out
+
+
+def test_a_finished_job_has_changed_if_the_file_of_its_configuration_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg, output = tmp_path / "cfgs/tasks/cls/a.yaml", tmp_path / "out"
+    cfg.parent.mkdir(parents=True)
+    output.mkdir()
+    text = "MISC: {DEVICE: cpu, SEED: 1}\nTRAIN: {DATASETS: [mnist_train]}\n"
+    cfg.write_text(text)
+    (tmp_path / "job.json").write_text(json.dumps(manifest("a", gpusPerNode=0)))
+    result = {"name": "a", "phase": "Succeeded", "iteration": 8, "metrics": {}, "checkpoint": None,
+              "resumedFrom": None, "failure": None, "output": "out"}  # fmt: skip
+    record = RunRecord("a", fingerprint(read_one("job.json", []).spec), attempt=1, phase="Succeeded", result=result)
+    RunFolder(output).save(record)
+    command = ("run", "--local", "-f", "job.json", "--output", "out")
+    assert pet(*command).out.startswith("a: Succeeded at iteration 8, earlier")
+    cfg.write_text(text.replace("1", "2"))
+    with pytest.raises(ConfigError, match=r"^-f, --set: the job has changed since it was run in out"):
+        pet(*command)
+    embedded = read_one(SAMPLE, []).spec
+    assert fingerprint(embedded) == embedded.hash
 
 
 @pytest.mark.parametrize("phase", ["Suspended", "Succeeded"])

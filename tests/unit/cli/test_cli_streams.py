@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from pet_operator.cli.local.record import RunRecord
 
 FULL = Path("/dev/full")
 VALID = "crds/samples/fashion-mnist.yaml"
+PACKAGES = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "trainer"))}
 
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs a file that is always full")
 
@@ -28,8 +31,7 @@ def run(*arguments: str, stdin: str = "", **streams: Any) -> subprocess.Complete
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     return subprocess.run(
         [sys.executable, *PET, *arguments], cwd=ROOT, input=stdin, text=True, timeout=TIMEOUT, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "trainer"))},
-        **streams,
+        env={**os.environ, **PACKAGES}, **streams,
     )  # fmt: skip
 
 
@@ -47,6 +49,28 @@ def test_a_result_that_cannot_be_written_is_an_error(arguments: tuple[str, ...],
     done = run(*arguments, stdout=full)
     said = "error  stdout: No space left on device: the result is lost; write it somewhere else\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_where_a_data_set_lies_is_a_result_like_any_other(fashion_mnist: Path, full: IO[str]) -> None:
+    done = run("data", "fetch", "fashion-mnist", "--data", str(fashion_mnist), stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == [
+        "error  stdout: No space left on device: the result is lost; write it somewhere else"
+    ]
+
+
+def test_ctrl_c_ends_a_fetch_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "FashionMNIST").mkdir()
+    with (tmp_path / "FashionMNIST/.fetch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, *PET, "data", "fetch", "fashion-mnist", "--data", str(tmp_path)]
+        with subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **PACKAGES}, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("waiting for another fetch into ")
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            assert (process.stderr.read(), process.wait(TIMEOUT)) == ("", 130)
 
 
 def test_a_reader_that_is_gone_ends_a_command_without_a_word() -> None:

@@ -95,6 +95,25 @@ def test_a_text_that_is_no_yaml_is_refused(text: str) -> None:
     assert "is not valid YAML" in found.get("config", "") or "no such key" in found.get("A", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<<: 3", "expected a mapping or list of mappings for merging"),
+        ("MISC: {<<: [3]}", "expected a mapping for merging"),
+        ('MISC: {SEED: !!int ""}', "this is no int in "),
+        ('MISC: {SEED: !!float ""}', "this is no float in "),
+        ("MISC: {SEED: !!bool maybe}", "this is no bool in "),
+        ("MISC: {SEED: !!timestamp today}", "this is no timestamp in "),
+        ("TRAIN: {DATASETS: 2021-13-45}", "this is no timestamp in "),
+    ],
+)
+def test_what_is_not_what_it_claims_to_be_is_refused_with_its_place(text: str, reason: str) -> None:
+    message = problems_of(text)["config"]
+    assert message.startswith("is not valid YAML: ")
+    assert reason in message
+    assert "line 1, column" in message
+
+
 def test_a_key_that_is_written_twice_is_refused_beside_all_other_problems() -> None:
     found = problems_of("SOLVER:\n  SNAPSHOT_ITER: 1\n  SNAPSHOT_ITER: 2\nNONSENSE: 1\n")
     assert found["SOLVER.SNAPSHOT_ITER"].startswith("is written twice, in lines 2 and 3 of config")

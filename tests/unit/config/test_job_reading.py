@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from harness.jobs import manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.config import ConfigError
+from pet.config import ConfigError, get_base_cfg
 from pet.config.job import (
     Checkpoint,
     CheckpointVolume,
@@ -26,6 +29,7 @@ from pet.config.job import (
     read_job,
     read_jobs,
 )
+from pet.launch.options import parse_options
 
 
 def problems_of(content: object) -> dict[str, str]:
@@ -195,7 +199,10 @@ INVALID_SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"scriptArgs": ["MISC.CKPT", "x"]}, "spec.scriptArgs[0]", "use spec.checkpoint.path"),
     ({"scriptArgs": ["--script", "x"]}, "spec.scriptArgs[0]", "--script is the launcher's; use spec.type"),
     ({"scriptArgs": ["MISC.SEED", "1", "-h"]}, "spec.scriptArgs[2]", "-h prints a help text and trains nothing"),
-    ({"scriptArgs": ["--", "--help"]}, "spec.scriptArgs[1]", "--help prints a help text and trains nothing"),
+    ({"scriptArgs": ["--"]}, "spec.scriptArgs[0]", "-- would hide spec.overrides from the launcher; leave it out"),
+    ({"scriptArgs": ["--dump", "--help"]}, "spec.scriptArgs[1]", "--help prints a help text and trains nothing"),
+    ({"scriptArgs": ["-hx"]}, "spec.scriptArgs[0]", "-hx prints a help text and trains nothing"),
+    ({"overrides": {"--help": 1}, "image": "mine"}, "spec.overrides.--help", "is an option, and overrides are for"),
     ({"template": []}, "spec.template", "[] is not a mapping"),
     ({"template": {"containers": []}}, "spec.template.containers", "no such field"),
     ({"template": {"spec": {"containers": {}}}}, "spec.template.spec.containers", "{} is not a list"),
@@ -265,6 +272,9 @@ def test_a_wrong_field_is_named_with_its_value_and_what_would_be_right(
         ({"name": "A"}, "metadata.name", "is not a DNS label"),
         ({"name": "a.b"}, "metadata.name", "is not a DNS label"),
         ({"name": "a\n"}, "metadata.name", "holds the control character '\\n'; leave it out"),
+        ({"name": "a", "annotations": {"x": 3}}, "metadata.annotations.x", "3 is not text; put it in quotes"),
+        ({"name": "a", "labels": {"x": True}}, "metadata.labels.x", "True is not text; put it in quotes"),
+        ({"name": "a", "labels": []}, "metadata.labels", "[] is not a mapping"),
     ],
 )
 def test_a_wrong_name_is_refused_never_cut(metadata: dict[str, Any], field: str, message: str) -> None:
@@ -409,10 +419,31 @@ def test_a_file_without_documents_is_refused(text: str) -> None:
         read_jobs(text)
 
 
-@pytest.mark.parametrize("text", ["a: [", "spec: &a {b: *a}", "? [a, b]\n: c"])
+@pytest.mark.parametrize("text", ["a: [", "spec: &a {b: *a}", "? [a, b]\n: c", "a: !!bool maybe", 'a: !!int ""'])
 def test_a_file_that_is_no_yaml_or_that_json_cannot_say_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is not valid YAML|is YAML, but not a manifest"):
         read_jobs(text)
+
+
+def test_aliases_that_unfold_to_more_than_a_machine_holds_are_refused() -> None:
+    levels = [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 20)]
+    with pytest.raises(ConfigError, match=r"^file: has more than 10,000,000 characters once its aliases are"):
+        read_jobs("\n".join(["a0: &a0 [x]", *levels]))
+    few = yaml.safe_dump(manifest(config={"TRAIN": (sets := {"DATASETS": ["a"]}), "TEST": sets}))
+    assert "*id001" in few
+    assert read_jobs(few)
+
+
+def test_a_number_that_no_cluster_takes_is_refused_with_its_place() -> None:
+    clipping = {"SOLVER": {"OPTIMIZER": {"CLIP_GRADIENTS": {"NORM_TYPE": math.inf}}}}
+    text = yaml.safe_dump(manifest(config=clipping, template={"spec": {"priority": math.nan}}))
+    with pytest.raises(ConfigError) as caught:
+        read_jobs(text)
+    assert [problem.field for problem in caught.value.problems] == [
+        "spec.config.SOLVER.OPTIMIZER.CLIP_GRADIENTS.NORM_TYPE", "spec.template.spec.priority",
+    ]  # fmt: skip
+    assert caught.value.problems[0].message.startswith(".inf is no number in JSON")
+    assert read_jobs(text.replace(".inf", '"Infinity"').replace(".nan", "1"))
 
 
 def test_a_field_that_is_written_twice_is_refused() -> None:
@@ -430,6 +461,23 @@ def test_the_hash_follows_what_may_not_change_while_a_job_runs() -> None:
     for fixed in ({"nodes": 2}, {"overrides": {"MISC.SEED": 1}}, {"config": "MISC: {SEED: 1}"}, {"image": "x"},
                   {"template": {"spec": {"nodeName": "a"}}}, {"checkpoint": {"path": "x"}}):  # fmt: skip
         assert read_job(manifest(**fixed)).spec.hash != base
+
+
+@pytest.mark.parametrize("text", ["--help", "-h", "-hx", "--", "--nproc=7", "--cfg", "-old.pth", "-'\"\\"])
+def test_the_value_of_an_override_is_never_an_option_of_the_launcher(text: str) -> None:
+    arguments = read_job(manifest(overrides={"TRAIN.WEIGHTS": text})).spec.override_args
+    options = parse_options(["--cfg", "cfgs/tasks/cls/a.yaml", *arguments])
+    assert (options.rest, options.nproc) == (arguments, None)
+    cfg = get_base_cfg("cls")
+    cfg.merge_from_list(options.overrides)
+    assert text == cfg.TRAIN.WEIGHTS
+
+
+def test_a_configuration_that_is_nested_too_deep_is_refused() -> None:
+    hook = {"type": "a:b", "args": functools.reduce(lambda inner, _: {"a": inner}, range(400), {"a": 1})}
+    text = json.dumps(manifest(config={"TRAIN": {"HOOKS": [hook]}}))
+    with pytest.raises(ConfigError, match=r"^spec\.config: is nested too deep"):
+        read_jobs(text)
 
 
 def test_arguments_and_overrides_may_have_several_lines() -> None:

@@ -181,8 +181,17 @@ def test_the_error_lists_what_was_tried_and_what_to_do_by_hand(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"data: .*file/FashionMNIST cannot be written \(Not a directory\)"):
+    with pytest.raises(ConfigError, match=r"data: .*file/FashionMNIST cannot be used \(.*Not a directory"):
         fetched(tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read")
+def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> None:
+    folder = tmp_path / "FashionMNIST"
+    folder.mkdir()
+    (folder / NAMES[0]).symlink_to("/proc/self/mem")
+    with pytest.raises(ConfigError, match=r"data: .*FashionMNIST cannot be used \(.*error"):
+        fetched(tmp_path)
 
 
 def test_an_unknown_name_lists_those_that_there_are(tmp_path: Path) -> None:

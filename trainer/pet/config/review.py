@@ -156,7 +156,7 @@ class Reviewer:
         """The text of the image's own file at `cfg`."""
         text = self.read_cfg(cfg)
         if text is None:
-            if self.foreign or posixpath.isabs(cfg):
+            if self.foreign or (posixpath.isabs(cfg) and not self.local):
                 self._warn("ConfigNotChecked", "spec.cfg", f"{cfg!r} is read in the pod; its keys are checked there")
             else:
                 close = difflib.get_close_matches(cfg, stock()["cfgs"], n=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,18 +13,18 @@ import typer
 
 from pet.config import ConfigError, Problem
 from pet.config.check import check_job, check_text, stock_cfg
-from pet.config.job import PetTrainingJob
+from pet.config.job import JobSpec, PetTrainingJob
 from pet.config.node import read_file
+from pet_operator.cli.data import Root
 from pet_operator.cli.local.attempt import LocalAttempt
 from pet_operator.cli.local.folder import RunFolder, fresh
 from pet_operator.cli.local.report import print_result, resume_command
 from pet_operator.cli.output import Exit, Format, line, print_json
 from pet_operator.cli.plan import read
 
-File = Annotated[str, typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
+File = Annotated[list[str], typer.Option("-f", "--filename", metavar="FILE", help="The job file; - reads stdin.")]
 Local = Annotated[bool, typer.Option("--local", help="On this machine; the only place in this release.")]
 Output = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Its folder. Default: runs/<job>.")]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The root of all data sets.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key.")]
 New = Annotated[bool, typer.Option("--fresh", help="Begin anew, in a new folder; go on in it with --output.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Keep the rows of numbers on a terminal, too.")]
@@ -32,10 +33,10 @@ Form = Annotated[Format, typer.Option("-o", help="json: the result as one object
 
 def run(
     context: typer.Context,
-    file: File,
+    files: File,
     local: Local = False,
     output: Output = None,
-    data: Data = Path("data"),
+    data: Root = Path("data"),
     set_: Set = None,
     new: New = False,
     verbose: Verbose = False,
@@ -46,14 +47,16 @@ def run(
         raise typer.BadParameter("say --local: running in a cluster is not part of this release", param_hint="run")
     if output is not None and not output.strip():
         raise ConfigError.of("--output", "is empty: name a folder, or leave it out for runs/<job>")
-    settings = set_ or []
+    if len(files) > 1:
+        raise typer.BadParameter("give one file: jobs are run one at a time", param_hint="-f")
+    [file], settings = files, set_ or []
     job = read_one(file, settings)
     if job.spec.suspend:
         _warn("spec.suspend: true is for a cluster; --local runs the job all the same")
     path = Path(output or f"runs/{job.name}")
     folder = RunFolder(fresh(path) if new else path)
     with folder.locked():
-        record = folder.open(job.name, job.spec.hash)
+        record = folder.open(job.name, fingerprint(job.spec))
         began, again = time.monotonic(), record.phase == "Succeeded"
         if lost := folder.lost(record):
             _warn(f"the checkpoint {lost} is gone, and there is no other in {folder.checkpoints}: training begins anew")
@@ -78,6 +81,8 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     source = "stdin" if file == "-" else file
     pairs = [(key, value) for key, equals, value in (text.partition("=") for text in settings) if key and equals]
     problems = [Problem("--set", f"{text!r} is not KEY=VALUE") for text in settings if text.find("=") < 1]
+    if any(key == "MISC.CKPT" for key, _ in pairs):
+        problems.append(Problem("--set", "MISC.CKPT has no effect: say where checkpoints go with --output"))
     reviews = check_text(read(file), source, read_cfg=_read_cfg, foreign_image=False, local=True)
     if len(reviews) != 1:
         problems.append(Problem(source, f"holds {len(reviews)} jobs; run them one at a time"))
@@ -94,9 +99,14 @@ def read_one(file: str, settings: list[str]) -> PetTrainingJob:
     return review.job
 
 
+def fingerprint(spec: JobSpec) -> str:
+    """What must stay as it is for a finished job's result to be its result: a configuration in a file counts, too."""
+    return (spec if spec.config is not None else dataclasses.replace(spec, config=_read_cfg(spec.cfg))).hash
+
+
 def _read_cfg(path: str) -> str | None:
     """A configuration that the job does not embed: the one here, else the stock one."""
-    return read_file(path) if Path(path).is_file() else stock_cfg(path)
+    return read_file(path) if os.path.isfile(path) else stock_cfg(path)
 
 
 def _warn(text: str) -> None:

@@ -14,6 +14,7 @@ from pet.runfiles.atomic import replace_text
 from pet.store.errors import CheckpointUnusable, Corrupt
 from pet.store.folder import Folder
 from pet.store.lock import FolderLock
+from pet.store.manifest import NewerFormat
 from pet_operator.cli.local.record import RunRecord
 
 
@@ -76,7 +77,10 @@ class RunFolder:
         return told["file"] if told and Folder(str(self.checkpoints)).deserted else ""
 
     def damage(self, record: RunRecord) -> str:
-        """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole."""
+        """What has become of the checkpoint that the record tells of since it was saved; empty if it is whole.
+
+        Raises ConfigError where only a later version of Pet can tell.
+        """
         told = record.result.get("checkpoint")
         if not told:
             return ""
@@ -88,6 +92,9 @@ class RunFolder:
             folder.verify(entry)
         except (Corrupt, OSError) as error:
             return f"{told['file']} cannot be used any more: {error}"
+        except NewerFormat as error:
+            remedy = "run it with the version of Pet that it was run with, or with --fresh in a new folder"
+            raise ConfigError.of("--output", f"{self.checkpoints}: {error}: {remedy}") from error
         return ""
 
     def newest(self) -> Mapping[str, Any] | None:
@@ -107,7 +114,7 @@ class RunFolder:
     def save(self, record: RunRecord) -> None:
         """Replace the record."""
         with self._written():
-            replace_text(self._record_file, record.to_json())
+            replace_text(self._record_file, record.to_json(), durable=True)
 
     def write_config(self, cfg: str, text: str) -> Path:
         """Put an embedded configuration where its place under `cfgs/` still shows."""
@@ -141,7 +148,7 @@ def fresh(path: Path) -> Path:
     """The first of `path`, `path-2`, `path-3`, … that does not exist."""
     path = path if path.name.strip(".") else path.resolve()  # `.` and `..` have no name
     number, candidate = 1, path
-    while candidate.exists():
+    while os.path.exists(candidate):
         number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
+        candidate = path.parent / f"{path.name}-{number}"
     return candidate

@@ -31,9 +31,9 @@ class Launchers:
         logs: Sequence[BinaryIO],
         show: Print,
     ) -> None:
-        """`devices`: GPUs of one node; nodes that share this machine take them in turn. `logs` are closed in the end.
+        """`devices`: GPUs of one node; nodes that share this machine take those that this program may use in turn.
 
-        Start with `start`.
+        `logs` are closed in the end. Start with `start`.
         """
         self.command = list(command)
         self.environments = environments
@@ -82,8 +82,10 @@ class Launchers:
     def _environ(self, index: int, environment: JobEnvironment) -> dict[str, str]:
         environ = {**os.environ, **environment.to_environ()}
         if len(self.environments) > 1 and self.devices:
-            first = index * self.devices
-            environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(first + offset) for offset in range(self.devices))
+            mine = slice(index * self.devices, (index + 1) * self.devices)
+            allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+            names = allowed.split(",") if allowed is not None else list(map(str, range(mine.stop)))
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[mine])
         return environ
 
     def _read(self, index: int, process: subprocess.Popen[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import pet
 from pet.config import ConfigError, JobEnvironment
 from pet.config.job import JobSpec, PetTrainingJob
+from pet.config.scripts import locate_script
 from pet.runfiles.rundir import run_files_root
 from pet_operator.cli.local.folder import RunFolder
 from pet_operator.cli.local.record import RunRecord
@@ -26,15 +28,14 @@ def command_of(job: PetTrainingJob, folder: RunFolder) -> list[str]:
         cfg = folder.write_config(spec.cfg, spec.config)
     else:
         cfg = next((path for path in (Path(spec.cfg), root.parent / spec.cfg) if path.exists()), Path(spec.cfg))
-    words = [sys.executable, "-u", str(root / "tools" / "train_net_all.py"), "--cfg", str(cfg)]
-    if spec.type:
-        words += ["--type", spec.type]
-    return [*words, *spec.script_args, *spec.override_args]
+    words = [sys.executable, "-u", str(root / "tools" / "train_net_all.py"), f"--cfg={cfg}"]
+    # By its name: an embedded configuration lies in a folder whose own place may belong to another script.
+    return [*words, "--script", locate_script(spec.cfg, spec.type).path, *spec.script_args, *spec.override_args]
 
 
 def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, data: Path) -> list[JobEnvironment]:
     """One environment per node. Raises ConfigError."""
-    spec = job.spec
+    spec, token = job.spec, secrets.token_hex(4)
     common = JobEnvironment(
         name=job.name,
         uid=record.uid,
@@ -63,8 +64,9 @@ def environments_of(job: PetTrainingJob, folder: RunFolder, record: RunRecord, d
             node_rank=index,
             metrics_port=port,
             pod_name=f"{job.name}-{record.attempt}-{index}",
-            # Made by the launcher, and removed by it even if this program is killed.
-            run_dir=str(run_files_root() / f"pet-run-{record.uid}-{record.attempt}-{index}"),
+            # Made by the launcher, and removed by it even if this program is killed. A folder that was copied has the
+            # same uid as its original, and both may run.
+            run_dir=str(run_files_root() / f"pet-run-{record.uid}-{record.attempt}-{index}-{token}"),
             termination_log=str(folder.termination_log(index).absolute()),
         )
         for index, port in enumerate(_metrics_ports(spec))

@@ -13,10 +13,12 @@ from typing import Any, Self
 from rich.console import Console
 
 from pet.runfiles.port import read_port
-from pet_operator.cli.live import LiveLine, Numbers
+from pet_operator.cli.live import LiveLine, Numbers, is_watched
 
 # Pet's rows of numbers; the live line shows the same ones.
 _METRIC_ROW = re.compile(r"^(\[\d\d-\d\d \d\d:\d\d:\d\d\]| {16}) \|-")
+# A launcher is on this machine: a proxy of the environment's cannot reach it.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Display:
@@ -24,7 +26,7 @@ class Display:
 
     def __init__(self, *, nodes: int, verbose: bool) -> None:
         """`verbose` keeps the rows of numbers on a terminal too."""
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         self.nodes = nodes
         self.verbose = verbose
         self._live = LiveLine(self.console)
@@ -38,7 +40,7 @@ class Display:
 
     def line(self, node: int, text: str) -> None:
         """One line of a launcher's output."""
-        if self.console.is_terminal and not self.verbose and _METRIC_ROW.match(text):
+        if is_watched(self.console) and not self.verbose and _METRIC_ROW.match(text):
             return
         self.say(f"[node {node}] {text}" if self.nodes > 1 else text)
 
@@ -77,7 +79,7 @@ def poll(run_dirs: Sequence[Path], uid: str) -> dict[str, Any] | None:
 
 def _get(port: int, uid: str) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/status", timeout=1.0) as reply:
             status = json.load(reply)
     except (OSError, http.client.HTTPException, ValueError):
         return None  # not up yet, or on its way out, perhaps in the middle of a reply

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from pet.config.environment import DEFAULT_METRICS_PORT
+from pet.config.values import read_text
 
 API_VERSION = "pet.dev/v1"
 KIND = "PetTrainingJob"
@@ -125,8 +126,8 @@ class JobSpec:
 
     @property
     def override_args(self) -> tuple[str, ...]:
-        """The overrides as KEY, VALUE, KEY, VALUE, …"""
-        return tuple(text for pair in self.overrides for text in pair)
+        """The overrides as KEY, VALUE, KEY, VALUE, …; a text that looks like an option of the launcher is in quotes."""
+        return tuple(word for key, text in self.overrides for word in (key, _no_option(text)))
 
     @cached_property
     def hash(self) -> str:
@@ -148,6 +149,11 @@ class PetTrainingJob:
     namespace: str = "default"
     uid: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def _no_option(text: str) -> str:
+    """Whoever reads the value takes it out of its quotes. Numbers are no options in any case."""
+    return json.dumps(text) if text.startswith("-") and isinstance(read_text(text), str) else text
 
 
 def _changed(section: Any, ignored: Collection[str], prefix: str = "") -> dict[str, Any]:

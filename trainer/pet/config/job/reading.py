@@ -62,12 +62,13 @@ def parse_job(manifest: object) -> tuple[PetTrainingJob | None, list[Problem]]:
         ]
     metadata = root.child("metadata")
     name = _name(metadata)
+    _tags(metadata, "labels")
     job = PetTrainingJob(
         name=name,
         spec=_spec(root.child("spec", required=True), name),
         namespace=metadata.text("namespace", PetTrainingJob.namespace),
         uid=metadata.text("uid", ""),
-        annotations={key: str(value) for key, value in metadata.child("annotations").content.items()},
+        annotations=_tags(metadata, "annotations"),
     )
     root.value("status")
     root.close()
@@ -85,6 +86,15 @@ def _name(metadata: Fields) -> str:
     elif name and not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
         metadata.report("name", f"{name!r} is not a DNS label: use a-z, 0-9 and -, a letter first, no - at the end")
     return name
+
+
+def _tags(metadata: Fields, name: str) -> dict[str, str]:
+    """Labels or annotations, for which an API server takes nothing but text; a date is text to it."""
+    tags = metadata.child(name)
+    for key, value in tags.content.items():
+        if isinstance(value, bool | int | float | list | dict):
+            tags.report(key, f"{show(value)} is not text; put it in quotes")
+    return {key: str(value) for key, value in tags.content.items()}
 
 
 def _spec(spec: Fields, name: str) -> JobSpec:

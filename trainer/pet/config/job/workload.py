@@ -37,9 +37,13 @@ def read_config(spec: Fields) -> str | None:
     config = spec.value("config")
     if config is None or isinstance(config, str):
         return config
+    problem = f"{show(config)} is not a configuration; give a mapping of sections, or its YAML as text"
     if isinstance(config, dict):
-        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    spec.report("config", f"{show(config)} is not a configuration; give a mapping of sections, or its YAML as text")
+        try:
+            return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        except RecursionError:
+            problem = "is nested too deep to be written as YAML; no configuration is"
+    spec.report("config", problem)
     return None
 
 
@@ -52,6 +56,8 @@ def read_overrides(spec: Fields) -> tuple[tuple[str, str], ...]:
         text = write_text(value)
         if key == "MISC.CKPT":
             overrides.report(key, "is set by the operator; say where checkpoints go with spec.checkpoint.path")
+        elif str(key).startswith("-"):
+            overrides.report(key, "is an option, and overrides are for keys; give it in spec.scriptArgs")
         elif character := control_character(f"{key}{text}", but="\n\t"):
             overrides.report(key, f"{show(text)}: key or value hold the control character {character}; leave it out")
         else:
@@ -66,8 +72,10 @@ def read_script_args(spec: Fields) -> tuple[str, ...]:
         option = arg.partition("=")[0]
         if option in LAUNCHER_OPTIONS:
             spec.report(f"scriptArgs[{index}]", f"{option} is the launcher's; use {LAUNCHER_OPTIONS[option]}")
+        elif option == "--":
+            spec.report(f"scriptArgs[{index}]", "-- would hide spec.overrides from the launcher; leave it out")
         elif option == "MISC.CKPT":
             spec.report(f"scriptArgs[{index}]", "MISC.CKPT is set by the operator; use spec.checkpoint.path")
-        elif option in ("--help", "-h"):
+        elif option == "--help" or option.startswith("-h"):  # argparse reads -hx as -h x
             spec.report(f"scriptArgs[{index}]", f"{option} prints a help text and trains nothing; leave it out")
     return args

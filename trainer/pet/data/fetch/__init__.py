@@ -38,10 +38,13 @@ def fetch_dataset(
 ) -> Path:
     """What `fetch` does once the name is known. Only files that are missing or not the published ones are fetched."""
     folder = root / FILE_SETS[dataset.catalogue_name].folder
-    if _needed(dataset, folder).files:
-        with alone_in(folder, report):
-            # Asked again: another process may have been at it while this one waited.
-            _fill(_needed(dataset, folder), folder, report, sources)
+    try:
+        if _needed(dataset, folder).files:
+            with alone_in(folder, report):
+                # Asked again: another process may have been at it while this one waited.
+                _fill(_needed(dataset, folder), folder, report, sources)
+    except OSError as error:  # those of sources are theirs
+        raise ConfigError.of("data", f"{folder} cannot be used ({error}): mend it, or give another folder") from error
     report(f"{dataset.title} is complete in {folder}")
     return folder
 

@@ -15,7 +15,10 @@ from pet.runfiles.exits import ExitCode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: the data set is there. 1: no source had it. 78: no such data set. The folder goes to stdout."""
+    """Exit code 0: the data set is there. 1: no source had it. 78: no such data set, or no folder for it. 130: Ctrl-C.
+
+    The folder goes to stdout.
+    """
     parser = argparse.ArgumentParser(prog="python -m pet.data.fetch", description="Fetch the data of a sample job.")
     parser.add_argument("name", help=f"one of: {', '.join(sorted(DATASETS))}")
     parser.add_argument(
@@ -33,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FetchError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pet.config.errors import ConfigError
-
 _LOCK = ".fetch.lock"
 _STAGING = ".fetch-"
 
@@ -20,13 +18,10 @@ _STAGING = ".fetch-"
 def alone_in(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
     """Make the folder and hold it against other fetches; waits for them. The lock ends with the process.
 
-    What a fetch left that was killed is removed. Raises ConfigError if the folder cannot be made or written.
+    What a fetch left that was killed is removed. Raises OSError if the folder cannot be made or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ConfigError.of("data", f"{folder} cannot be written ({error.strerror}): give another folder") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _wait_for(lock, folder, report)
         for left in folder.glob(f"{_STAGING}*"):
