@@ -46,7 +46,7 @@ test-reliability: programs ## every fault with all its repetitions; some hours
 	$(BIN)/pytest tests/reliability
 
 # All four side by side, with time to spare between their steps. PET_SOAK_MINUTES=5 is a first look.
-test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; an hour and a half
+test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; about two hours
 	$(BIN)/pytest tests/soak -rP --numprocesses 4
 
 # Not part of `test`: without a card it fails and says so.
