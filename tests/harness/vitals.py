@@ -12,6 +12,7 @@ from harness.gang import Gang
 
 _RSS_MIB = 48.0  # between two looks at one process that does the same: garbage, caches, a reply under way
 _DESCRIPTORS = 12  # likewise
+_FEWEST = 100  # looks: who dies younger is still taking what it needs in any case
 _MIB = 2**20
 TRAINING = ("training", "saving", "evaluating")  # states
 
@@ -61,17 +62,20 @@ class Vitals:
 
     def check_flat(self, checkpoints: int) -> str:
         """Nothing grows with time, and there is room for so many checkpoints and one that is written. What a process
-        does for the first time may take memory, so a third of its life is left out."""
-        grown = {pid: (looks[len(looks) // 3], looks[-1]) for pid, looks in self.looks.items()}
-        for first, last in grown.values():
-            assert last.rss_mib - first.rss_mib < _RSS_MIB, (first, last)
-            assert last.descriptors - first.descriptors < _DESCRIPTORS, (first, last)
+        does for the first time may take memory, so a third of its life is left out, and processes that died young."""
+        lives = {pid: looks for pid, looks in self.looks.items() if len(looks) >= _FEWEST}
+        assert lives, "no process lived long enough to be judged"
+        grown = {pid: (looks[len(looks) // 3], looks[-1]) for pid, looks in lives.items()}
+        for pid, (first, last) in grown.items():
+            told = f"process {pid}, of {len(lives[pid])} looks: {first}, {last}"
+            assert last.rss_mib - first.rss_mib < _RSS_MIB, told
+            assert last.descriptors - first.descriptors < _DESCRIPTORS, told
         one = max(map(_size, self.folder.glob("model_iter*.pth")))
         assert self.most_bytes < (checkpoints + 1) * (one + _MIB)
         memory = max(last.rss_mib - first.rss_mib for first, last in grown.values())
         descriptors = max(last.descriptors - first.descriptors for first, last in grown.values())
-        return (f"{len(grown)} processes: one grew by {memory:.1f} MiB, one by {descriptors} descriptors; "
-                f"the checkpoints took at most {self.most_bytes / one:.1f} times the size of one")  # fmt: skip
+        return (f"{len(grown)} of {len(self.looks)} processes: one grew by {memory:.1f} MiB, one by {descriptors} "
+                f"descriptors; checkpoints took at most {self.most_bytes / one:.1f} times the size of one")  # fmt: skip
 
     def check_accounts(self) -> str:
         """No second is told twice. Missing are imports, which come before a rank's first clock, hooks, and the window
