@@ -55,6 +55,7 @@ test-gpu: .venv/.ready ## what needs a CUDA device, one is enough; some minutes
 
 bench: .venv/.ready ## figures as ratios in one run
 	PYTHONPATH=tests $(BIN)/python tests/bench/loop_overhead.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/loop_parts.py
 
 bench-operator: programs ## the operator beside a raw loop that makes the same objects, on a real API server
 	PYTHONPATH=tests $(BIN)/python tests/bench/operator_throughput.py

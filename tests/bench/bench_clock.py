@@ -30,7 +30,10 @@ class Stamps:
         """Without the first step, which allocates."""
         return 1e6 * (self.times[-1] - self.times[1]) / (len(self.times) - 2)
 
+    def blocks(self, warm_up: int, block: int) -> list[float]:
+        """Microseconds per step of each `block` steps in a row after the first `warm_up`."""
+        return [1e6 * (after - before) / block for before, after in pairwise(self.times[warm_up::block])]
+
     def fastest_block(self, warm_up: int, block: int) -> float:
-        """Microseconds per step of the fastest `block` steps in a row after the first `warm_up`."""
-        marks = self.times[warm_up::block]
-        return min(1e6 * (after - before) / block for before, after in pairwise(marks))
+        """The least of these."""
+        return min(self.blocks(warm_up, block))

@@ -44,7 +44,8 @@ class OldRun:
                 storage.put_scalar(name, 1.0)
 
 
-def _parts() -> tuple[ToyModel, torch.optim.SGD]:
+def parts_of_a_training() -> tuple[ToyModel, torch.optim.SGD]:
+    """Model and optimizer, the same ones for all."""
     torch.manual_seed(0)
     model = ToyModel()
     return model, torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
@@ -54,7 +55,8 @@ def _moving(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRSche
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
 
 
-def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+def total_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What backward gets."""
     first, *others = losses.values()
     for loss in others:
         first = first + loss
@@ -68,10 +70,10 @@ def _show(step: int, losses: dict[str, torch.Tensor]) -> None:
 
 def bare(batches: Stamps, steps: int, history: int) -> None:
     """The least that trains; it keeps nothing and its rate stays."""
-    model, optimizer = _parts()
+    model, optimizer = parts_of_a_training()
     for inputs, targets, _ in batches:
         optimizer.zero_grad()
-        _total(model(inputs, targets)["losses"]).backward()
+        total_of(model(inputs, targets)["losses"]).backward()
         optimizer.step()
 
 
@@ -118,11 +120,11 @@ def lightning(batches: Stamps, steps: int, history: int, log: bool = True) -> No
     class Module(LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.model, self._sgd = _parts()
+            self.model, self._sgd = parts_of_a_training()
 
         def training_step(self, batch: Any, _index: int) -> torch.Tensor:
             losses = self.model(batch[0], batch[1])["losses"]
-            total = _total(losses)
+            total = total_of(losses)
             if log:
                 self.log_dict({**losses, "total_loss": total})
             return total
@@ -154,12 +156,12 @@ def accelerate(batches: Stamps, steps: int, history: int) -> None:
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
-    model, sgd = _parts()
+    model, sgd = parts_of_a_training()
     model, optimizer, scheduler = accelerator.prepare(model, sgd, _moving(sgd))
     for step, (inputs, targets, _) in enumerate(batches, history + 1):
         with accelerator.accumulate(model):
             losses = model(inputs, targets)["losses"]
-            accelerator.backward(_total(losses))
+            accelerator.backward(total_of(losses))
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
@@ -171,12 +173,12 @@ def ignite(batches: Stamps, steps: int, history: int) -> None:
     from ignite.engine import Engine, Events
     from ignite.handlers import LRScheduler
 
-    model, optimizer = _parts()
+    model, optimizer = parts_of_a_training()
 
     def train(_engine: Any, batch: Any) -> dict[str, torch.Tensor]:
         optimizer.zero_grad()
         losses: dict[str, torch.Tensor] = model(batch[0], batch[1])["losses"]
-        _total(losses).backward()
+        total_of(losses).backward()
         optimizer.step()
         return losses
 
@@ -197,7 +199,7 @@ def mmengine(batches: Stamps, steps: int, history: int) -> None:
     class Model(BaseModel):
         def __init__(self) -> None:
             super().__init__()
-            self.model, _ = _parts()
+            self.model, _ = parts_of_a_training()
 
         def forward(self, inputs: torch.Tensor, targets: torch.Tensor, _indices: Any, mode: str) -> Any:
             return self.model(inputs, targets)["losses"]
