@@ -14,6 +14,8 @@ from harness.training import Training
 
 MINUTES = float(os.environ.get("PET_SOAK_MINUTES", 60))
 
+pytestmark = pytest.mark.timeout(0)  # each has a limit of its own, that goes with its minutes
+
 
 @pytest.fixture(scope="module")
 def seed(testrun_uid: str) -> int:
@@ -21,17 +23,19 @@ def seed(testrun_uid: str) -> int:
     return int(os.environ.get("PET_TEST_SEED", random.Random(testrun_uid).randrange(2**32)))
 
 
-pytestmark = pytest.mark.timeout(0)  # each has a limit of its own, that goes with its minutes
-
-
 @pytest.fixture(scope="module")
 def undisturbed(fashion_mnist: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Training:
     """The same training, and nothing happens. One worker runs it for all."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "calm"
-    with open(folder.with_suffix(".lock"), "w") as lock:
+    with open(folder.with_suffix(".lock"), "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return soaked(folder, fashion_mnist, MINUTES) if folder.exists() else calm(folder, fashion_mnist, MINUTES)
+        lock.seek(0)
+        if lock.read() == "done":  # and not only begun by a worker in which it failed
+            return soaked(folder, fashion_mnist, MINUTES)
+        training = calm(folder, fashion_mnist, MINUTES)
+        lock.write("done")
+        return training
 
 
 @pytest.mark.parametrize("number", range(3))
