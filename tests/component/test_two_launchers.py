@@ -1,5 +1,5 @@
-"""A real training over two launchers: asked to stop while it saves, twice, a rank killed when it goes on, and the two
-cut off from each other.
+"""A real training over two launchers: asked to stop while it saves, twice, ranks that die, and the two cut off
+from each other.
 
 A sample; `tests/reliability` has many of each.
 """
@@ -20,11 +20,18 @@ def test_all_leave_with_their_work_saved(
     stops.check(stop, tmp_path / "training", fashion_mnist, uninterrupted[2])
 
 
-@pytest.mark.parametrize("case", [kills.Kills(nodes=2, kills=((0.0, 1),))], ids=str)
-def test_a_killed_rank_is_named_and_got_over(
+DEATHS = [
+    # Of two ranks to a launcher, in the middle of the training; and in one that has no restart left.
+    kills.Kills("steps", 2, 4, 0, (kills.Kill(3, 0.02, step=13), kills.Kill(1, 0.0, 22, "after_backward"))),
+    kills.Kills("attempts", 2, 2, 2, (kills.Kill(1, 0.0, 17, "before_step"),)),
+]
+
+
+@pytest.mark.parametrize("case", DEATHS, ids=str)
+def test_a_rank_that_dies_is_named_and_got_over(
     case: kills.Kills, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
 ) -> None:
-    assert kills.check(case, tmp_path / "training", fashion_mnist, uninterrupted[2]) == 1
+    assert kills.check(case, tmp_path / "training", fashion_mnist, uninterrupted[case.ranks]) == len(case.kills)
 
 
 @pytest.mark.parametrize(

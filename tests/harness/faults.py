@@ -13,7 +13,6 @@ from pet.engine.distributed import get_rank
 from pet.engine.hooks.base import TrainHook
 from pet.engine.signals import stop_requested
 
-STEP_SECONDS = 0.025
 PASSED_ON_WITHIN = 60.0  # seconds; a killed launcher takes this rank with it long before
 
 
@@ -60,18 +59,15 @@ class Poison(TrainHook):
 
 
 class StepLog:
-    """Appends the number of every finished step of rank 0 to a file, at once.
+    """Appends the number of every finished step of rank 0 to a file, at once, and puts a floor under a step's time."""
 
-    It also puts a floor under the time of a step: on a fast machine a short training would else be over before its
-    ranks ask each other whether to stop.
-    """
-
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, step_seconds: float) -> None:
         self.path = path
+        self.step_seconds = step_seconds
 
     def before_step(self, storage: Any) -> None:
         """Take at least this long."""
-        time.sleep(STEP_SECONDS)
+        time.sleep(self.step_seconds)
 
     def after_step(self, storage: Any) -> None:
         """One line, one write."""

@@ -1,91 +1,204 @@
-"""Ranks of a real training that are killed at random moments, whatever they are at, and all that must hold then."""
+"""Ranks of a real training that die at random moments, by a signal or by an exception, and all that must hold then."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from harness.gang import Gang, gang, left_behind
 from harness.interruptions import check_end
 from harness.launcher import eventually
 from harness.training import Training
+from pet.engine.distributed import get_rank
+from pet.runfiles.exits import ExitCode
 
-RANKS = 2
-_LONGEST = 5.0  # seconds from the start of the ranks to a kill: while they import, load, and make their steps
+# By the clock a rank dies while it imports, loads or makes its first steps, by steps in the middle of the training; and
+# with it, where its launcher has no restart left, the whole attempt.
+WAYS = ("clock", "steps", "attempts")
+_LONGEST = 5.0  # seconds from the start of the ranks to a kill by the clock
+_WITHIN_STEP = 0.05  # seconds from the beginning of a step to a kill: it may fall into the next one, or into a save
+_MOMENTS = ("before_step", "after_backward", "after_step")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Of one rank: so many seconds after all were started or started again, or after the beginning of `step`.
+
+    With a `moment` it dies by an exception there.
+    """
+
+    rank: int
+    seconds: float
+    step: int = 0
+    moment: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rank}-{self.moment or 'killed'}-{self.step}-{self.seconds:.2f}"
+
+    @property
+    def type(self) -> str:
+        """What is told as its cause."""
+        return "ValueError" if self.moment else "SIGKILL"
 
 
 @dataclass(frozen=True)
 class Kills:
-    """Each is of a rank, so many seconds after all ranks were started or started again."""
+    """Those of one training, one after the other."""
 
+    way: str
     nodes: int
-    kills: tuple[tuple[float, int], ...]
+    ranks: int
+    workers: int
+    kills: tuple[Kill, ...]
 
     def __str__(self) -> str:
-        return "-".join([f"{self.nodes}-nodes", *(f"{rank}-after-{seconds:.2f}" for seconds, rank in self.kills)])
+        return "-".join(
+            [self.way, f"{self.nodes}x{self.ranks // self.nodes}", f"{self.workers}w", *map(str, self.kills)]
+        )
 
 
-def kills(seed: int, injections: int) -> list[Kills]:
-    """So many in all, one to five in a run, on one node and on two by turns."""
-    dice, runs, left = random.Random(seed), [], injections
+def kills(seed: int, nodes: int, injections: int) -> list[Kills]:
+    """So many in all, one to five in a training: each way by turns, in some with several ranks to a launcher, in some
+    with loader workers."""
+    dice, runs, left = random.Random(f"{seed} {nodes}"), [], injections
     while left:
-        number = min(left, dice.randint(1, 5))
-        each = tuple((dice.uniform(0, _LONGEST), dice.randrange(RANKS)) for _ in range(number))
-        runs.append(Kills(1 + len(runs) % 2, each))
+        way, number = WAYS[len(runs) % len(WAYS)], min(left, dice.randint(1, 5))
+        ranks = 4 if len(runs) % 7 == 6 else 2
+        steps = sorted(dice.sample(range(3, Training.steps - 10), number))
+        each = [_drawn(dice, ranks, 0 if way == "clock" else step) for step in steps]
+        runs.append(Kills(way, nodes, ranks, 2 * (len(runs) % 4 == 3), tuple(each)))
         left -= number
     return runs
 
 
+def _drawn(dice: random.Random, ranks: int, step: int) -> Kill:
+    rank = dice.randrange(ranks)
+    if not step:
+        return Kill(rank, dice.uniform(0, _LONGEST))
+    if dice.random() < 0.5:
+        return Kill(rank, dice.uniform(0, _WITHIN_STEP), step)
+    return Kill(rank, 0.0, step, dice.choice(_MOMENTS))
+
+
+class Dying:
+    """The hook whose rank dies as planned, each time once: the restarted run finds the marks."""
+
+    def __init__(self, kills: list[dict[str, Any]], folder: str) -> None:
+        self.kills = [Kill(**kill) for kill in kills]
+        self.folder = Path(folder)
+
+    def before_step(self, storage: Any) -> None:
+        """A kill falls anywhere in the step, or in one after it."""
+        for kill in self._due(storage.iter, ""):
+            threading.Timer(kill.seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        self._raise(storage.iter, "before_step")
+
+    def after_backward(self, storage: Any) -> None:
+        """With gradients that were not applied."""
+        self._raise(storage.iter, "after_backward")
+
+    def after_step(self, storage: Any) -> None:
+        """With new weights."""
+        self._raise(storage.iter, "after_step")
+
+    def _raise(self, step: int, moment: str) -> None:
+        for _ in self._due(step, moment):
+            raise ValueError(f"made to fail in step {step}")
+
+    def _due(self, step: int, moment: str) -> list[Kill]:
+        due = []
+        for number, kill in enumerate(self.kills):
+            mark = self.folder / f"died-{number}"
+            if (kill.step, kill.moment, kill.rank) == (step, moment, get_rank()) and not mark.exists():
+                mark.touch()
+                due.append(kill)
+        return due
+
+
 def check(case: Kills, folder: Path, data: Path, expected: Training) -> int:
-    """Every killed rank is named, and the training ends as if none had been. Returns how many were killed: one that has
-    ended is no more to be had."""
-    training = Training(folder, data, ranks=RANKS, steps=expected.steps, period=expected.period)
-    training.environ = {"PETJOB_RESTARTS_LEFT": "10"}
-    with gang(training, case.nodes) as made:
-        killed: list[int] = []
-        for seconds, rank in case.kills:
-            if not _kill(made, rank, seconds):
-                break
-            killed.append(rank)
-            eventually(lambda: len(_crashes(made)) == len(killed) or made.over, "the death is told")
+    """Every rank that dies is named with all that there is to know, no more work is lost than since the last save, and
+    the training ends as if nothing had been. Returns how many died."""
+    training = Training(folder, data, ranks=case.ranks, workers=case.workers, steps=expected.steps,
+                        period=expected.period)  # fmt: skip
+    training.environ = {"PETJOB_RESTARTS_LEFT": "0" if case.way == "attempts" else "10"}
+    if case.way == "clock":
+        training.step_seconds = _LONGEST * len(case.kills) / training.steps  # no kill comes too late
+    else:
+        args = {"kills": [asdict(kill) for kill in case.kills], "folder": str(folder)}
+        training.hooks = [{"type": "harness.kills:Dying", "args": args}]
+    lost = [_one_attempt(case, number, kill, training) for number, kill in enumerate(_ends(case), start=1)]
+    told = lost + _last_attempt(case, len(lost) + 1, training)
+    for failure, kill in zip(told, case.kills, strict=True):
+        _check_failure(failure, kill)
+    for former, step in pairwise(training.steps_done):
+        assert former - training.period < step <= former + 1, "more steps are made again than since the last save"
+    check_end(training, expected)
+    return len(told)
+
+
+def _ends(case: Kills) -> tuple[Kill, ...]:
+    return case.kills if case.way == "attempts" else ()
+
+
+def _one_attempt(case: Kills, number: int, kill: Kill, training: Training) -> dict[str, Any]:
+    """It ends with this death, and what its node has left as its last word."""
+    with gang(training, case.nodes, number) as made:
+        codes = made.wait()
+        print(made.output)
+        assert left_behind(made) == []
+    home = kill.rank // (case.ranks // case.nodes)
+    expected = [ExitCode.PEER_LOST] * case.nodes
+    expected[home] = ExitCode.APP_ERROR if kill.moment else ExitCode.CRASH
+    assert codes == expected
+    return made.nodes[home].termination
+
+
+def _last_attempt(case: Kills, number: int, training: Training) -> list[dict[str, Any]]:
+    """It succeeds; who died in it, as /status has told."""
+    with gang(training, case.nodes, number) as made:
+        for died, kill in enumerate(case.kills if case.way == "clock" else (), start=1):
+            _kill(made, case.ranks, kill)
+            eventually(lambda died=died: len(_told(made)) == died, "the death is told")
         codes = made.wait()
         print(made.output)
         assert codes == [0] * case.nodes
         assert left_behind(made) == []
         assert made.free_port()
-    # One that died with the whole training all but done is named in the output alone.
-    named = [failure["rank"] for failure in _crashes(made)]
-    assert named == killed[: len(named)]
-    assert len(named) >= len(killed) - 1
-    check_end(training, expected)
-    return len(killed)
+    return _told(made)
 
 
-def _kill(made: Gang, rank: int, seconds: float) -> bool:
-    """Whether it lived still."""
-    former = made.killed
+def _kill(made: Gang, ranks: int, kill: Kill) -> None:
+    """By the clock."""
 
     def are_all_there() -> bool:
-        ranks = made.ranks()  # any may end between two looks
-        return set(ranks) == set(range(RANKS)) and ranks[rank] not in former
+        alive = made.ranks()
+        return set(alive) == set(range(ranks)) and alive[kill.rank] not in made.killed
 
-    eventually(lambda: made.over or are_all_there(), "all ranks are there")
-    time.sleep(seconds)
-    pid = made.ranks().get(rank)
-    if pid is None:
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-        former.add(pid)
-        return True
-    return False
+    eventually(are_all_there, "all ranks are there")
+    time.sleep(kill.seconds)
+    pid = made.ranks()[kill.rank]
+    os.kill(pid, signal.SIGKILL)
+    made.killed.add(pid)
 
 
-def _crashes(made: Gang) -> list[dict[str, object]]:
-    found = [failure for failure in made.hear() if failure["type"] == "SIGKILL"]
+def _told(made: Gang) -> list[dict[str, Any]]:
+    """The failures, but for those of ranks that have only lost another one."""
+    found = [failure for failure in made.hear() if failure["class"] != "PeerLost"]
     return sorted(found, key=lambda failure: failure["restart"])
+
+
+def _check_failure(failure: dict[str, Any], kill: Kill) -> None:
+    assert (failure["rank"], failure["type"]) == (kill.rank, kill.type)
+    if kill.moment:
+        assert failure["message"] == f"made to fail in step {kill.step}"
+        assert "in _raise" in failure["traceback"]
+        assert failure["iteration"] == (kill.step if kill.moment == "after_step" else kill.step - 1)
+    elif kill.step:
+        assert failure["iteration"] >= kill.step - 1

@@ -29,6 +29,8 @@ class Training:
     steps: int = 64
     batch: int = 12  # over all ranks; divides by 1, 2, 3 and 4
     period: int = 5  # steps between checkpoints
+    # At least: on a fast machine a training would else be over before its ranks ask each other whether to stop.
+    step_seconds: float = 0.025
     hooks: list[dict[str, Any]] = field(default_factory=list)
     overrides: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
@@ -53,7 +55,8 @@ class Training:
     @property
     def keys(self) -> dict[str, str]:
         """What it changes in its configuration, wherever it runs."""
-        hooks = [{"type": "harness.faults:StepLog", "args": {"path": str(self.folder / "steps.log")}}, *self.hooks]
+        log = {"path": str(self.folder / "steps.log"), "step_seconds": self.step_seconds}
+        hooks = [{"type": "harness.faults:StepLog", "args": log}, *self.hooks]
         return {
             "MISC.DISPLAY_ITER": "4",
             "ANALYSER.ENABLED": "False",
