@@ -134,13 +134,15 @@ def test_another_history_is_moved_aside_not_overwritten(tmp_path: Path) -> None:
     assert iteration_of(opened(tmp_path)[1], " of another history") == 20
 
 
-def test_an_epoch_file_of_another_iteration_is_another_history(tmp_path: Path) -> None:
+def test_an_epoch_of_another_length_leaves_the_name_to_the_one_that_has_it(tmp_path: Path) -> None:
     tenure, _ = opened(tmp_path)
     save(tenure, 10, "model_epoch1.pth")
     again, _ = opened(tmp_path)
-    save(again, 15, "model_epoch1.pth")
+    assert save(again, 15, "model_epoch1.pth").file == "model_iter15.pth"
+    assert save(again, 15, "model_epoch1.pth").file == "model_iter15.pth"  # not written again
     assert iteration_of(opened(tmp_path)[1]) == 15
-    assert len(hidden(tmp_path, "superseded")) == 2
+    assert (tmp_path / "model_epoch1.pth").read_bytes() == content(10)
+    assert not hidden(tmp_path, "superseded")
 
 
 def test_a_predecessors_pair_is_moved_aside_under_its_uid(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ class Tenure:
         `write` raises; then no new name is committed and the temporary files are gone.
         """
         self.fence()
+        draft = self._named(draft)
         present = self.folder.entry(draft.file)
         if (done := self._already_saved(draft, present)) is not None:
             return done
@@ -166,6 +167,19 @@ class Tenure:
         """What follows the commit of a best model: the former one goes. An error is reported; the commit stands."""
         with _reported("the former best model was not removed"):
             retention.prune_best(self.folder, self.owner.uid, committed.file)
+
+    def _named(self, draft: Manifest) -> Manifest:
+        """The same by its iteration, where its epoch's name is that of another one, as it is once an epoch has another
+        length: that may be the newest there is, and until the new one is committed no name would lead to it."""
+        present = self.folder.entry(draft.file)
+        if present is None or present.manifest is None or is_best(draft.file):
+            return draft
+        if present.manifest.iteration == draft.iteration:
+            return draft
+        named = replace(draft, file=f"model_iter{draft.iteration}.pth")
+        logger.warning("%s is of iteration %d already: iteration %d is saved as %s", draft.file,
+                       present.manifest.iteration, draft.iteration, named.file)  # fmt: skip
+        return named
 
     def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
         """The committed checkpoint of this name, if it holds what this run would write."""
