@@ -93,6 +93,25 @@ def test_without_a_readable_owner_nothing_is_written(tmp_path: Path, damage: str
     assert not list(tmp_path.glob("model_*"))
 
 
+def test_a_disk_that_reads_no_owner_for_a_while_is_an_error_of_the_disk(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    tenure, _ = opened(tmp_path)
+
+    def broken(path: Any, *args: Any, **options: Any) -> Any:
+        if Path(path).name == "OWNER":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pet.store.files.RETRY_SECONDS", 0.0)
+        patch.setattr("pet.store.files.open", broken, raising=False)
+        with pytest.raises(OSError, match="whose the folder is, is not known") as raised:
+            save(tenure, 10)
+    assert raised.value.errno == errno.EIO
+    assert not list(tmp_path.glob("model_*"))
+    save(tenure, 10)
+
+
 def test_an_older_record_put_back_by_a_fenced_process_is_replaced(tmp_path: Path) -> None:
     old, _ = opened(tmp_path)
     new, _ = opened(tmp_path, attempt(2))

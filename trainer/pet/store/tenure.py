@@ -6,6 +6,7 @@ manifest renamed (the commit), folder flushed. A committed name is never written
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -75,9 +76,9 @@ class Tenure:
             self.folder.latest.point_at(manifest.file)
 
     def fence(self) -> None:
-        """Raise Fenced unless the folder is still this process's."""
+        """Raise Fenced unless the folder is still this process's, and OSError if the disk does not tell."""
         try:
-            found = parse_owner(read_bytes(self.folder.at(OWNER)))
+            found = parse_owner(self._owner_record())
         except (Corrupt, FileNotFoundError) as error:
             raise Fenced(
                 f"the owner record of {self.folder.path} is gone or unreadable ({error}): nothing is written "
@@ -180,6 +181,15 @@ class Tenure:
         logger.warning("%s is of iteration %d already: iteration %d is saved as %s", draft.file,
                        present.manifest.iteration, draft.iteration, named.file)  # fmt: skip
         return named
+    def _owner_record(self) -> bytes:
+        """What OWNER holds. That a disk cannot read it says nothing of whose the folder is: it is an error like any
+        other of this disk, which training outlives. Raises OSError."""
+        path = self.folder.at(OWNER)
+        try:
+            return read_bytes(path)
+        except Corrupt as error:
+            raise OSError(errno.EIO, f"whose the folder is, is not known: {error}", path) from error
+
 
     def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
         """The committed checkpoint of this name, if it holds what this run would write."""
