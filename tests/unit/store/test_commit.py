@@ -112,6 +112,27 @@ def test_a_disk_that_reads_no_owner_for_a_while_is_an_error_of_the_disk(
     save(tenure, 10)
 
 
+def test_who_was_fenced_out_deletes_nothing_that_is_being_written(tmp_path: Path) -> None:
+    old, _ = opened(tmp_path)
+    new, _ = opened(tmp_path, attempt(2))
+    old.fence = lambda: None  # type: ignore[method-assign]  # it had looked just before
+
+    def write(stream: Any) -> None:
+        stream.write(content(20)[:50])
+        save(old, 10)
+        stream.write(content(20)[50:])
+
+    new.commit(draft(new, 20), write)
+    assert iteration_of(opened(tmp_path, attempt(3))[1]) == 20
+
+
+def test_what_cannot_be_deleted_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-of-another-tool").mkdir()
+    tenure, _ = opened(tmp_path)
+    (tmp_path / f".tmp-{tenure.owner.attempt}-{tenure.owner.restart}-{os.getpid()}").mkdir()
+    save(tenure, 10)
+
+
 def test_an_older_record_put_back_by_a_fenced_process_is_replaced(tmp_path: Path) -> None:
     old, _ = opened(tmp_path)
     new, _ = opened(tmp_path, attempt(2))

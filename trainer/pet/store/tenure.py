@@ -41,6 +41,7 @@ class Tenure:
         self.resumed: Manifest | None = None
         self.left_out: tuple[int, ...] = ()
         self._written: set[Manifest] = set()
+        self._mark = f"-{owner.attempt}-{owner.restart}-{os.getpid()}"  # in the names of files being written
 
     def claim(self, *, first: bool) -> None:
         """Write the owner record. `first` asks that there be none yet; then FileExistsError tells of a rival."""
@@ -102,7 +103,7 @@ class Tenure:
         present = self.folder.entry(draft.file)
         if (done := self._already_saved(draft, present)) is not None:
             return done
-        self.folder.sweep()  # what an earlier write could not delete when it failed takes room
+        self.folder.sweep(self._mark)  # what an earlier write could not delete when it failed takes room
         require_room(self.folder.path, WRITE_FACTOR * expected)
         data, seal = self._temporary(f"{draft.iteration}", ".pth"), self._temporary(f"{draft.iteration}", ".json")
         try:
@@ -237,7 +238,7 @@ class Tenure:
             self.folder.quarantine(file, self.owner.uid)
 
     def _temporary(self, what: str, suffix: str = "") -> str:
-        return self.folder.at(f"{TEMPORARY}{what}-{self.owner.attempt}-{self.owner.restart}-{os.getpid()}{suffix}")
+        return self.folder.at(f"{TEMPORARY}{what}{self._mark}{suffix}")
 
     def _write_new(self, path: str, write: Write) -> Digest:
         # One of this name can only be left from an earlier write of this process whose removal failed.
