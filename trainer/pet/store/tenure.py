@@ -112,9 +112,7 @@ class Tenure:
             self._write_new(seal, lambda file: file.write(encode_manifest(manifest)))
             self.fence()
             self._free_name(draft.file)
-            os.rename(data, self.folder.at(manifest.file))
-            sync_directory(self.folder.path)
-            os.rename(seal, self.folder.at(manifest.name))
+            self._place(data, seal, manifest)
         except BaseException:
             discard(data)
             discard(seal)
@@ -182,6 +180,7 @@ class Tenure:
         logger.warning("%s is of iteration %d already: iteration %d is saved as %s", draft.file,
                        present.manifest.iteration, draft.iteration, named.file)  # fmt: skip
         return named
+
     def _owner_record(self) -> bytes:
         """What OWNER holds. That a disk cannot read it says nothing of whose the folder is: it is an error like any
         other of this disk, which training outlives. Raises OSError."""
@@ -190,7 +189,6 @@ class Tenure:
             return read_bytes(path)
         except Corrupt as error:
             raise OSError(errno.EIO, f"whose the folder is, is not known: {error}", path) from error
-
 
     def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
         """The committed checkpoint of this name, if it holds what this run would write."""
@@ -236,6 +234,18 @@ class Tenure:
         except Corrupt as problem:
             logger.warning("%s does not verify: %s", file, problem)
             self.folder.quarantine(file, self.owner.uid)
+
+    def _place(self, data: str, seal: str, manifest: Manifest) -> None:
+        """Give both files their names, the data first. Where the manifest does not get its own, the data would take
+        room for ever; but a network volume may refuse what it has done."""
+        os.rename(data, self.folder.at(manifest.file))
+        try:
+            sync_directory(self.folder.path)
+            os.rename(seal, self.folder.at(manifest.name))
+        except BaseException:
+            if not self.folder.has(manifest.name):
+                discard(self.folder.at(manifest.file))
+            raise
 
     def _temporary(self, what: str, suffix: str = "") -> str:
         return self.folder.at(f"{TEMPORARY}{what}{self._mark}{suffix}")
