@@ -116,8 +116,8 @@ class CheckPointer:
         loaded = self._loaded
         if loaded is None:
             return
-        model = model.module if isinstance(model, DistributedDataParallel) else model
-        state, weights = model.state_dict(), matching.weights_in(loaded.state)
+        state = model.state_dict()
+        weights = matching.weights_in(loaded.state, state)
         if self.resume:
             match = matching.match_exactly(state, weights)
             matching.check_resumable(match, loaded.path)
