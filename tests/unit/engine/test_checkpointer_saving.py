@@ -263,6 +263,18 @@ def test_a_state_that_no_load_gives_back_is_refused_by_its_place(
     assert files(tmp_path) == []
 
 
+class _Kind(torch.Tensor):
+    """A class of tensors that a library might bring."""
+
+
+def test_weights_of_a_class_that_no_load_gives_back_are_refused(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("kept", torch.ones(2).as_subclass(_Kind))
+    with pytest.raises(TypeError, match=r"model: kept is a .*_Kind"):
+        run.save()
+    assert files(tmp_path) == []
+
+
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """A context in which the disk takes 2000 bytes and then no more."""

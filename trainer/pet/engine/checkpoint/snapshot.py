@@ -50,7 +50,7 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Sche
 def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers, under the names they have outside a data-parallel wrapper.
 
-    Raises TypeError if a module keeps something else in its state.
+    Raises TypeError if a module keeps something else in its state, or tensors of a class that no load gives back.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
@@ -58,7 +58,16 @@ def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"model: {key} is no tensor; extra state of a module is not saved")
-    return {key: value.detach() for key, value in state.items()}
+    weights = {key: value.detach() for key, value in state.items()}
+    for key, value in weights.items():
+        check_plain(value, f"model: {key}")
+    return weights
+
+
+def infinite_buffers(model: nn.Module) -> set[str]:
+    """The buffers that hold infinities: a mask of attention does by its nature."""
+    return {name for name, buffer in model.named_buffers(remove_duplicate=False)
+            if buffer.is_floating_point() and buffer.isinf().any()}  # fmt: skip
 
 
 def on_host(state: dict[str, Any]) -> dict[str, Any]:
