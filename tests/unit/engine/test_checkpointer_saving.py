@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -273,6 +274,16 @@ def test_weights_of_a_class_that_no_load_gives_back_are_refused(tmp_path: Path) 
     with pytest.raises(TypeError, match=r"model: kept is a .*_Kind"):
         run.save()
     assert files(tmp_path) == []
+
+
+def test_infinities_that_a_model_is_made_with_are_saved(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    run.checkpointer.load_model(run.model)
+    assert run.save() is not None
+    run.model.head.bias.detach()[0] = math.inf
+    with pytest.raises(NonFiniteWeights, match=r"1 of \d+ tensors .* model.head.bias"):
+        run.save_best(90.0, 1)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pet.engine.checkpoint.agreement import gather_checked, on_rank_0
 from pet.engine.checkpoint.decision import Decision, decide
 from pet.engine.checkpoint.loading import describe, load
 from pet.engine.checkpoint.optimizer_state import load_optimizer_state
-from pet.engine.checkpoint.snapshot import Scheduler, check_plain
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain, infinite_buffers
 from pet.engine.checkpoint.writing import CheckpointWriter, bucket_bytes
 from pet.engine.distributed import get_world_size, is_main_process
 from pet.engine.errors import NonFiniteWeights
@@ -107,12 +107,15 @@ class CheckPointer:
         return ranks[rank] if len(ranks) == get_world_size() else None
 
     def load_model(self, model: nn.Module, convert_conv1: bool = False, use_weights_once: bool = False) -> None:
-        """Fill the model from what was loaded; does nothing at a start from scratch.
+        """Fill the model, which is as it was made, from what was loaded; nothing is filled at a start from scratch.
 
         A resume demands the same names and shapes, else ConfigError lists the differences. Weights for a start are
         matched by the end of their names, at dots; `mismatch_keys` are the model's keys that got none. `convert_conv1`
         swaps the input channels of their stem, with `use_weights_once` each fills one key only.
         """
+        model = model.module if isinstance(model, DistributedDataParallel) else model
+        if self._writer is not None:
+            self._writer.infinite = infinite_buffers(model)
         loaded = self._loaded
         if loaded is None:
             return

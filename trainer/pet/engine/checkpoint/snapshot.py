@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -28,14 +28,16 @@ class Scheduler(Protocol):
         """Restore `iteration` and `info`, and set the learning rates."""
 
 
-def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler) -> dict[str, Any]:
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
+             infinite: Collection[str] = ()) -> dict[str, Any]:  # fmt: skip
     """Pet's three parts of a checkpoint and the versions. Tensors are those that train: `on_host` or a copy of them is
-    what may be written.
+    what may be written. Weights of the names `infinite` need not be finite.
 
     Raises NonFiniteWeights, and TypeError if a part holds what a `weights_only` load would refuse.
     """
     weights, kept = model_state(model), optimizer.state_dict()
-    require_finite({"model": weights, "optimizer": kept["state"]}, scheduler.iteration - 1)
+    finite = {key: value for key, value in weights.items() if key not in infinite}
+    require_finite({"model": finite, "optimizer": kept["state"]}, scheduler.iteration - 1)
     state = {
         "model": weights,
         "optimizer": kept,

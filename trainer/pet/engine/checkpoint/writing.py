@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO, Any, cast
 
 import torch
@@ -34,12 +34,16 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all."""
+    """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all.
+
+    `infinite`: the buffers that the model was made with infinities in, which are no sign of a run that went bad.
+    """
 
     def __init__(self, tenure: Tenure, keep: int, config_hash: str) -> None:
         self._tenure = tenure
         self._keep = keep
         self._config_hash = config_hash
+        self.infinite: Collection[str] = ()
         self._copy = HostCopy()
         self._seconds_per_byte = 0.0  # of the last write; before the first, what it takes is not known
         self._under_way = BackgroundWrite()
@@ -71,7 +75,7 @@ class CheckpointWriter:
         write the copy, and None is returned; where there is no memory for a copy, it is written at once."""
         check_plain(extra, "extra")
         self.join()
-        state = snapshot(model, optimizer, scheduler) | {"extra": extra, "ranks": ranks}
+        state = snapshot(model, optimizer, scheduler, self.infinite) | {"extra": extra, "ranks": ranks}
         draft = self._draft(file, model, scheduler)
 
         def write(state: dict[str, Any]) -> CheckpointInfo:
@@ -104,7 +108,7 @@ class CheckpointWriter:
         """Commit a model in the place of the former best."""
         check_plain(extra, "extra")
         self.join()
-        state = snapshot(model, optimizer, scheduler) | {"extra": extra}
+        state = snapshot(model, optimizer, scheduler, self.infinite) | {"extra": extra}
         manifest = self._commit(self._draft(file, model, scheduler), on_host(state))
         self._tenure.publish_best(manifest)
         return self._info(manifest)
@@ -112,9 +116,10 @@ class CheckpointWriter:
     def save_error(self, file: str, model: nn.Module, iteration: int) -> str:
         """Write weights that are no checkpoint. Returns the path; raises NonFiniteWeights."""
         self.join()
-        state = {"model": model_state(model)}
-        require_finite(state, iteration)
-        return self._tenure.keep_error(file, _writing(on_host(state)))
+        weights = model_state(model)
+        finite = {key: value for key, value in weights.items() if key not in self.infinite}
+        require_finite({"model": finite}, iteration)
+        return self._tenure.keep_error(file, _writing(on_host({"model": weights})))
 
     def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
         """Have the next start go on from before this step; `place` gives a step's place in the order of samples.
