@@ -126,10 +126,14 @@ class CheckpointWriter:
 
         The batch of the step may have done it, or that of the step before, by an update after which the losses were
         not finite; not one that is older than the checkpoint that is gone on from, which was finite.
+
+        Where none of before that step is left, the oldest there is is gone on from: float16 has left out all steps
+        since, so that its weights are the same. Never is training begun anew where there is a checkpoint.
         """
         self.join()
-        manifests = [entry.manifest for entry in self._tenure.folder.entries()]
-        newest = max((m.iteration for m in manifests if m is not None and m.iteration < before), default=0)
+        saved = [entry.manifest.iteration for entry in self._tenure.folder.entries() if entry.manifest]
+        before = max(before, min(saved, default=0) + 1)
+        newest = max((iteration for iteration in saved if iteration < before), default=0)
         self._tenure.order_rollback(before, [place(step) for step in (before - 1, before) if step > newest])
 
     def _draft(self, file: str, model: nn.Module, scheduler: Scheduler) -> Manifest:
