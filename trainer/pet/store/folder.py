@@ -150,7 +150,9 @@ class Folder:
         sync_directory(self.path)
 
     def delete(self, file: str) -> None:
-        """Delete a pair; without its manifest the rest is no checkpoint, whenever this is cut off."""
+        """Delete a pair; without its manifest the rest is no checkpoint, whenever this is cut off. A link that leads
+        there, since newer ones found no room, would be all that is left of it, and nobody would know whose it is."""
+        self.latest.drop(file)
         self.uncommit(file)
         remove(self.at(file))
 
