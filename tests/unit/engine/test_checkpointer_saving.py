@@ -105,6 +105,16 @@ def test_an_empty_folder_name_means_save_nothing(tmp_path: Path, environment: An
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_relative_folder_stays_the_same_wherever_the_process_goes(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    run = begin("ckpt")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert run.save() is not None
+    assert files(tmp_path / "ckpt") == ["model_iter0.pth", "model_latest.pth"]
+
+
 def test_the_folder_of_the_environment_beats_the_configuration(tmp_path: Path) -> None:
     run = begin(tmp_path / "config", replace(JOB, checkpoint_dir=str(tmp_path / "environment")))
     run.reach(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -45,7 +46,7 @@ class CheckPointer:
         config_hash: of the configuration, kept in the manifests.
 
     Attributes:
-        directory: the checkpoint folder, empty if nothing is saved.
+        directory: the absolute path of the checkpoint folder, empty if nothing is saved.
         resume: a checkpoint of this job is loaded; `retrain`: only weights are.
         checkpoint: what was loaded, None for a start from scratch.
         iteration: of the resumed checkpoint, else 0; `resumed`: what is known of it.
@@ -58,7 +59,9 @@ class CheckPointer:
     def __init__(self, ckpt: str, *, weights_path: str = "", auto_resume: bool = True, keep: int | None = None,
                  config_hash: str = "", environment: JobEnvironment | None = None) -> None:  # fmt: skip
         environment = environment or JobEnvironment()
-        self.directory = ckpt if environment.checkpoint_dir is None else environment.checkpoint_dir
+        directory = ckpt if environment.checkpoint_dir is None else environment.checkpoint_dir
+        # From here on it is that folder, wherever a hook or a data set makes the process go.
+        self.directory = os.path.abspath(directory) if directory else ""
         self._writer: CheckpointWriter | None = None
         keep = _checked_keep(environment.checkpoint_keep, keep)
 
