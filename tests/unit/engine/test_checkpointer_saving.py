@@ -248,6 +248,16 @@ def test_weights_that_are_not_finite_are_never_saved(
     assert begin(tmp_path).checkpointer.iteration == 3
 
 
+@pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn, torch.float16, torch.float64])
+def test_numbers_of_every_kind_are_looked_at(tmp_path: Path, kind: torch.dtype) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("kept", torch.ones(2).to(kind))
+    assert run.save() is not None
+    run.model.get_buffer("kept").copy_(torch.tensor([1.0, math.nan]))
+    with pytest.raises(NonFiniteWeights, match=r"among them model\.kept"):
+        run.save_best(90.0, 1)
+
+
 def test_large_weights_are_finite(tmp_path: Path) -> None:
     run = begin(tmp_path)
     with torch.no_grad():

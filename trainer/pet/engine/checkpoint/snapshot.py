@@ -94,14 +94,21 @@ def require_finite(state: dict[str, Any], iteration: int) -> None:
 
 def _non_finite(floats: dict[str, torch.Tensor]) -> list[str]:
     # The largest magnitude of each: unlike a sum of squares it cannot overflow where all values are finite.
-    largest = torch._foreach_norm(list(floats.values()), float("inf"))
+    largest = torch._foreach_norm(list(map(_with_norm, floats.values())), float("inf"))
     finite = torch.stack([value.isfinite() for value in largest]).tolist()
     return [name for name, good in zip(floats, finite, strict=True) if not good]
 
 
+def _with_norm(value: torch.Tensor) -> torch.Tensor:
+    """The same numbers in a type that has norms."""
+    if value.is_complex():
+        return torch.view_as_real(value.resolve_conj())
+    return value.float() if value.element_size() == 1 else value
+
+
 def _floats(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
-        if value.is_floating_point() and value.numel():
+        if (value.is_floating_point() or value.is_complex()) and value.numel():
             yield name, value
     elif isinstance(value, (dict, list, tuple)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
