@@ -340,6 +340,22 @@ def test_a_full_disk_is_said_as_such_and_the_next_save_succeeds(
     assert begin(tmp_path).checkpointer.iteration == 5
 
 
+def test_a_disk_that_tells_nothing_of_what_it_has_committed_refuses_no_save(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    run = trained(tmp_path, 3)
+    run.reach(5)
+
+    def stale(path: str) -> float:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "getmtime", stale)
+        saved = run.save()
+    assert saved is not None
+    assert saved.iteration == 5
+    assert begin(tmp_path).checkpointer.iteration == 5
+
+
 def test_a_best_model_that_could_not_be_written_is_not_the_best(
     tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
 ) -> None:

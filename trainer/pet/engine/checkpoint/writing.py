@@ -162,8 +162,11 @@ class CheckpointWriter:
         return manifest
 
     def _info(self, manifest: Manifest) -> CheckpointInfo:
-        path = self._tenure.folder.at(manifest.file)
-        return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, os.path.getmtime(path), verified=True)
+        try:
+            saved_at = os.path.getmtime(self._tenure.folder.at(manifest.file))
+        except OSError:  # the commit stands, whatever becomes of the disk
+            saved_at = time.time()
+        return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, saved_at, verified=True)
 
 
 def bucket_bytes(model: nn.Module) -> int:
