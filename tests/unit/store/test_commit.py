@@ -126,7 +126,27 @@ def test_who_was_fenced_out_deletes_nothing_that_is_being_written(tmp_path: Path
     assert iteration_of(opened(tmp_path, attempt(3))[1]) == 20
 
 
-def test_what_cannot_be_deleted_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_who_was_fenced_out_deletes_no_data_that_waits_for_its_manifest(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    old, _ = opened(tmp_path)
+    rename, data = os.rename, tmp_path / "model_iter10.pth"
+
+    def late(source: str, target: str) -> None:
+        if not target.endswith("iter10.manifest.json"):
+            return rename(source, target)
+        monkeypatch.undo()
+        opened(tmp_path, attempt(2))
+        data.unlink()
+        data.write_bytes(b"of attempt 2")
+        return rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(FileNotFoundError):
+        save(old, 10)
+    assert data.read_bytes() == b"of attempt 2"
+
+
+def test_another_tools_folder_of_such_a_name_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / ".tmp-of-another-tool").mkdir()
     tenure, _ = opened(tmp_path)
     (tmp_path / f".tmp-{tenure.owner.attempt}-{tenure.owner.restart}-{os.getpid()}").mkdir()

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from pet.store import retention
@@ -237,14 +237,16 @@ class Tenure:
 
     def _place(self, data: str, seal: str, manifest: Manifest) -> None:
         """Give both files their names, the data first. Where the manifest does not get its own, the data would take
-        room for ever; but a network volume may refuse what it has done."""
+        room for ever; but a network volume may refuse what it has done, and the name may be a successor's by now."""
         os.rename(data, self.folder.at(manifest.file))
         try:
             sync_directory(self.folder.path)
             os.rename(seal, self.folder.at(manifest.name))
         except BaseException:
-            if not self.folder.has(manifest.name):
-                discard(self.folder.at(manifest.file))
+            with suppress(Fenced, OSError):
+                self.fence()
+                if not self.folder.has(manifest.name):
+                    discard(self.folder.at(manifest.file))
             raise
 
     def _temporary(self, what: str, suffix: str = "") -> str:
