@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pet.store.errors import Corrupt
-from pet.store.files import digest_of, discard, read_bytes, remove, sync_directory
+from pet.store.files import digest_of, read_bytes, remove, sync_directory
 from pet.store.latest import LatestLink
 from pet.store.manifest import Manifest, parse_manifest
 from pet.store.names import (
@@ -163,10 +163,12 @@ class Folder:
 
     def sweep(self, mark: str = "") -> None:
         """Delete what writes that were cut off left behind, with a `mark` those of one process: another one's may be
-        under way. What cannot be deleted, as a folder of somebody else, is in nobody's way."""
+        under way. What a process wrote that was fenced out in the middle can never get its name after that. Raises
+        OSError."""
         for name in self.names():
-            if name.startswith(TEMPORARY) and mark in name:
-                discard(self.at(name))
+            # A folder is another tool's, and in nobody's way.
+            if name.startswith(TEMPORARY) and mark in name and not os.path.isdir(self.at(name)):
+                remove(self.at(name))
 
     def _move_pair(self, kind: str, file: str, uid: str) -> None:
         # The manifest first: from then on the name is not committed, wherever this is cut off.
