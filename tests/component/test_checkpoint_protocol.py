@@ -105,7 +105,7 @@ def _save_in_place(self: Tenure, draft: Manifest, write: Write, expected: int) -
     ("target", "replacement", "kind"),
     [
         ("pet.store.tenure.Tenure.commit", _save_in_place, "both lost"),
-        ("pet.store.folder.Folder.sweep", lambda self: None, "torn"),
+        ("pet.store.folder.Folder.sweep", lambda self, mark="": None, "torn"),
     ],
     ids=["order of a write", "sweep"],
 )

@@ -119,12 +119,14 @@ def test_the_first_save_commits_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert again.checkpointer.resumed.verified
 
 
-@pytest.mark.parametrize("part", ["absent", "without iteration"])
+@pytest.mark.parametrize("part", ["absent", "without iteration", "no number"])
 def test_an_old_file_that_does_not_tell_its_iteration_is_not_gone_on_from(tmp_path: Path, part: str) -> None:
     _, state = _old_run()
     state["scheduler"] = {"info": {}}
     if part == "absent":
         del state["scheduler"]
+    if part == "no number":
+        state["scheduler"]["iteration"] = "last"
     with pytest.raises(CheckpointUnusable, match=r"does not tell its iteration.*TRAIN\.WEIGHTS"):
         begin(_legacy_folder(tmp_path, state))
 

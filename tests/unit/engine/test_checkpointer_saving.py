@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -102,6 +103,16 @@ def test_an_empty_folder_name_means_save_nothing(tmp_path: Path, environment: An
     assert run.scheduler.info["best_acc"] == 90.0
     assert run.checkpointer.directory == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_stays_the_same_wherever_the_process_goes(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    run = begin("ckpt")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert run.save() is not None
+    assert files(tmp_path / "ckpt") == ["model_iter0.pth", "model_latest.pth"]
 
 
 def test_the_folder_of_the_environment_beats_the_configuration(tmp_path: Path) -> None:
@@ -237,6 +248,16 @@ def test_weights_that_are_not_finite_are_never_saved(
     assert begin(tmp_path).checkpointer.iteration == 3
 
 
+@pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn, torch.float16, torch.float64])
+def test_numbers_of_every_kind_are_looked_at(tmp_path: Path, kind: torch.dtype) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("kept", torch.ones(2).to(kind))
+    assert run.save() is not None
+    run.model.get_buffer("kept").copy_(torch.tensor([1.0, math.nan]))
+    with pytest.raises(NonFiniteWeights, match=r"among them model\.kept"):
+        run.save_best(90.0, 1)
+
+
 def test_large_weights_are_finite(tmp_path: Path) -> None:
     run = begin(tmp_path)
     with torch.no_grad():
@@ -261,6 +282,28 @@ def test_a_state_that_no_load_gives_back_is_refused_by_its_place(
     with pytest.raises(TypeError, match=place):
         run.save(**options)
     assert files(tmp_path) == []
+
+
+class _Kind(torch.Tensor):
+    """A class of tensors that a library might bring."""
+
+
+def test_weights_of_a_class_that_no_load_gives_back_are_refused(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("kept", torch.ones(2).as_subclass(_Kind))
+    with pytest.raises(TypeError, match=r"model: kept is a .*_Kind"):
+        run.save()
+    assert files(tmp_path) == []
+
+
+def test_infinities_that_a_model_is_made_with_are_saved(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    run.checkpointer.load_model(run.model)
+    assert run.save() is not None
+    run.model.head.bias.detach()[0] = math.inf
+    with pytest.raises(NonFiniteWeights, match=r"1 of \d+ tensors .* model.head.bias"):
+        run.save_best(90.0, 1)
 
 
 @pytest.fixture
@@ -294,6 +337,22 @@ def test_a_full_disk_is_said_as_such_and_the_next_save_succeeds(
     assert raised.value.errno == errno.ENOSPC
     assert not temporary(tmp_path)
     assert run.save() is not None
+    assert begin(tmp_path).checkpointer.iteration == 5
+
+
+def test_a_disk_that_tells_nothing_of_what_it_has_committed_refuses_no_save(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    run = trained(tmp_path, 3)
+    run.reach(5)
+
+    def stale(path: str) -> float:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "getmtime", stale)
+        saved = run.save()
+    assert saved is not None
+    assert saved.iteration == 5
     assert begin(tmp_path).checkpointer.iteration == 5
 
 

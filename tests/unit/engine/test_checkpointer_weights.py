@@ -103,6 +103,20 @@ def test_the_prefix_of_a_wrapper_is_cut_off_where_all_keys_have_it(tmp_path: Pat
     assert checkpointer.mismatch_keys == []
 
 
+class _Wrapper(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+
+def test_a_model_whose_own_names_begin_so_is_resumed(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.checkpointer.save(_Wrapper(run.model), run.optimizer, run.scheduler)
+    model = tiny_net(2)
+    CheckPointer(str(tmp_path), environment=JOB).load_model(_Wrapper(model))
+    assert _equal(model, run.model.state_dict())
+
+
 def test_a_prefix_that_only_some_keys_have_is_part_of_the_name(tmp_path: Path) -> None:
     state = {
         f"module.{key}" if key.startswith("head") else key: value for key, value in tiny_net(1).state_dict().items()

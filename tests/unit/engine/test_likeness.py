@@ -89,6 +89,7 @@ def test_the_code_s_hash_changes_with_any_source(tmp_path: Path, monkeypatch: py
     (tmp_path / "sub" / "module.py").write_text("x = 1\n")
     monkeypatch.setattr("pet.engine.likeness.pet", package)
     before = code_hash()
+    (tmp_path / ".#module.py").symlink_to("an editor's lock")
     assert code_hash() == before
     (tmp_path / "sub" / "module.py").write_text("x = 2\n")
     changed = code_hash()

@@ -222,6 +222,15 @@ def test_fifty_overflows_in_a_row_are_an_error_and_fewer_are_not(tmp_path: Path,
     assert exit_code(caught.value) is ExitCode.NUMERIC_GUARD
 
 
+def test_after_overflows_that_outlast_all_older_checkpoints_the_oldest_is_gone_on_from(tmp_path: Path) -> None:
+    keys = (*FP16, "SOLVER.SNAPSHOT_ITER", 10, "SOLVER.SNAPSHOT_KEEP", 2)
+    training = short_toy(tmp_path, 110, *keys, model=lambda: Spoilt(*range(15, 15 + MOST_OVERFLOWS)))
+    with pytest.raises(GradientOverflow):
+        training.run()
+    assert training.files == ["model_iter50.pth", "model_iter60.pth"]
+    assert training.build().iteration == 50
+
+
 def test_overflows_in_a_row_are_counted_on_over_a_restart(tmp_path: Path) -> None:
     spoilt = range(5, 5 + MOST_OVERFLOWS)
     keys = (*FP16, "SOLVER.SNAPSHOT_ITER", 20)

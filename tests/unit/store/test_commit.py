@@ -93,6 +93,66 @@ def test_without_a_readable_owner_nothing_is_written(tmp_path: Path, damage: str
     assert not list(tmp_path.glob("model_*"))
 
 
+def test_a_disk_that_reads_no_owner_for_a_while_is_an_error_of_the_disk(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    tenure, _ = opened(tmp_path)
+
+    def broken(path: Any, *args: Any, **options: Any) -> Any:
+        if Path(path).name == "OWNER":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pet.store.files.RETRY_SECONDS", 0.0)
+        patch.setattr("pet.store.files.open", broken, raising=False)
+        with pytest.raises(OSError, match="whose the folder is, is not known") as raised:
+            save(tenure, 10)
+    assert raised.value.errno == errno.EIO
+    assert not list(tmp_path.glob("model_*"))
+    save(tenure, 10)
+
+
+def test_who_was_fenced_out_deletes_nothing_that_is_being_written(tmp_path: Path) -> None:
+    old, _ = opened(tmp_path)
+    new, _ = opened(tmp_path, attempt(2))
+    old.fence = lambda: None  # type: ignore[method-assign]  # it had looked just before
+
+    def write(stream: Any) -> None:
+        stream.write(content(20)[:50])
+        save(old, 10)
+        stream.write(content(20)[50:])
+
+    new.commit(draft(new, 20), write)
+    assert iteration_of(opened(tmp_path, attempt(3))[1]) == 20
+
+
+def test_who_was_fenced_out_deletes_no_data_that_waits_for_its_manifest(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    old, _ = opened(tmp_path)
+    rename, data = os.rename, tmp_path / "model_iter10.pth"
+
+    def late(source: str, target: str) -> None:
+        if not target.endswith("iter10.manifest.json"):
+            return rename(source, target)
+        monkeypatch.undo()
+        opened(tmp_path, attempt(2))
+        data.unlink()
+        data.write_bytes(b"of attempt 2")
+        return rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(FileNotFoundError):
+        save(old, 10)
+    assert data.read_bytes() == b"of attempt 2"
+
+
+def test_another_tools_folder_of_such_a_name_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-of-another-tool").mkdir()
+    tenure, _ = opened(tmp_path)
+    (tmp_path / f".tmp-{tenure.owner.attempt}-{tenure.owner.restart}-{os.getpid()}").mkdir()
+    save(tenure, 10)
+
+
 def test_an_older_record_put_back_by_a_fenced_process_is_replaced(tmp_path: Path) -> None:
     old, _ = opened(tmp_path)
     new, _ = opened(tmp_path, attempt(2))
@@ -134,13 +194,15 @@ def test_another_history_is_moved_aside_not_overwritten(tmp_path: Path) -> None:
     assert iteration_of(opened(tmp_path)[1], " of another history") == 20
 
 
-def test_an_epoch_file_of_another_iteration_is_another_history(tmp_path: Path) -> None:
+def test_an_epoch_of_another_length_leaves_the_name_to_the_one_that_has_it(tmp_path: Path) -> None:
     tenure, _ = opened(tmp_path)
     save(tenure, 10, "model_epoch1.pth")
     again, _ = opened(tmp_path)
-    save(again, 15, "model_epoch1.pth")
+    assert save(again, 15, "model_epoch1.pth").file == "model_iter15.pth"
+    assert save(again, 15, "model_epoch1.pth").file == "model_iter15.pth"  # not written again
     assert iteration_of(opened(tmp_path)[1]) == 15
-    assert len(hidden(tmp_path, "superseded")) == 2
+    assert (tmp_path / "model_epoch1.pth").read_bytes() == content(10)
+    assert not hidden(tmp_path, "superseded")
 
 
 def test_a_predecessors_pair_is_moved_aside_under_its_uid(tmp_path: Path) -> None:

@@ -25,6 +25,24 @@ def test_death_in_saving_an_existing_iteration_again_loses_nothing(memory_path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_death_in_the_save_of_an_epoch_that_has_another_length_by_now_loses_nothing(
+        memory_path: Path, kind: str) -> None:  # fmt: skip
+    file = "model_epoch1.pth"
+
+    def prepare(path: Path) -> None:
+        save(opened(path)[0], 10, file)
+
+    def action(path: Path, report: Report) -> None:
+        save(opened(path)[0], 20, file)
+        report(20)
+
+    def check(path: Path, reports: list[int]) -> None:
+        assert iteration_of(opened(path)[1]) in ({20} if reports else {10, 20})
+
+    every_death(prepare, action, memory_path, kind, check)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_death_while_a_best_model_takes_the_name_of_the_former_leaves_one_of_them(memory_path: Path, kind: str) -> None:
     file = "model_epoch1-80.00.pth"
 

@@ -15,6 +15,7 @@ from harness.stores import content, draft, iteration_of, opened, overwrite, save
 
 from pet.store.errors import StorageFull
 from pet.store.lock import FolderLock
+from pet.store.names import manifest_of
 from pet.store.tenure import Tenure
 
 KEEP = 2
@@ -46,10 +47,15 @@ def _each_call(where: Path, action: Callable[[Tenure], object], number: int, che
     return disk.calls
 
 
+def _without_manifest(path: Path) -> list[Path]:
+    return [file for file in path.glob("model_iter*.pth") if not (path / manifest_of(file.name)).exists()]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_refused_call_loses_nothing_leaves_nothing_and_the_next_save_succeeds(memory_path: Path, kind: str) -> None:
     def check(path: Path, through: bool) -> None:
         left = temporary(path)
+        assert through or not _without_manifest(path)
         tenure, selected = opened(path)
         assert iteration_of(selected) in ({30} if through else {20, 30})
         assert len(left) <= 1  # where the call that deletes it was the one that was refused

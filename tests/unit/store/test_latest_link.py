@@ -106,3 +106,20 @@ def test_an_error_in_linking_never_undoes_the_commit(
     save(tenure, 10)
     assert "model_latest.pth was not set: " in caplog.text
     assert iteration_of(opened(tmp_path)[1]) == 10
+
+
+def test_a_link_that_was_not_moved_on_goes_with_what_it_leads_to(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def full(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tenure, _ = opened(tmp_path)
+    save(tenure, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", full)
+        for iteration in (20, 30):
+            save(tenure, iteration, keep=2)
+    assert not (tmp_path / LATEST).exists()
+    save(tenure, 40, keep=2)
+    assert (tmp_path / LATEST).samefile(tmp_path / "model_iter40.pth")
+    assert not hidden(tmp_path, "superseded")

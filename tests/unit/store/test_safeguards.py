@@ -115,7 +115,7 @@ def _makes_room_down_to_one_that_is_whole(path: Path) -> None:
 
 def _leaves_nothing_half_written(path: Path) -> None:
     tenure, _ = opened(path)
-    (path / ".tmp-10-1-0-7.pth").write_bytes(b"what could not be deleted")
+    (path / f".tmp-10-1-0-{os.getpid()}.pth").write_bytes(b"what could not be deleted")
     save(tenure, 20)
     assert not temporary(path)
 
@@ -166,7 +166,7 @@ SAFEGUARDS: dict[str, tuple[Callable[[Path], None], str, Any]] = {
     "verifying before room is made": (
         _makes_room_down_to_one_that_is_whole, "pet.store.retention._verifies", lambda folder, entry: True,
     ),
-    "sweep": (_leaves_nothing_half_written, "pet.store.folder.Folder.sweep", lambda self: None),
+    "sweep": (_leaves_nothing_half_written, "pet.store.folder.Folder.sweep", lambda self, mark="": None),
     "legacy rule": (
         _stops_at_a_checkpoint_that_lost_its_manifest, "pet.store.opening.legacy_digest",
         lambda folder, owner: digest_of(folder.at("model_latest.pth")),

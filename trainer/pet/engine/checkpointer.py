@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from pet.engine.checkpoint.agreement import gather_checked, on_rank_0
 from pet.engine.checkpoint.decision import Decision, decide
 from pet.engine.checkpoint.loading import describe, load
 from pet.engine.checkpoint.optimizer_state import load_optimizer_state
-from pet.engine.checkpoint.snapshot import Scheduler, check_plain
+from pet.engine.checkpoint.snapshot import Scheduler, check_plain, infinite_buffers
 from pet.engine.checkpoint.writing import CheckpointWriter, bucket_bytes
 from pet.engine.distributed import get_world_size, is_main_process
 from pet.engine.errors import NonFiniteWeights
@@ -45,7 +46,7 @@ class CheckPointer:
         config_hash: of the configuration, kept in the manifests.
 
     Attributes:
-        directory: the checkpoint folder, empty if nothing is saved.
+        directory: the absolute path of the checkpoint folder, empty if nothing is saved.
         resume: a checkpoint of this job is loaded; `retrain`: only weights are.
         checkpoint: what was loaded, None for a start from scratch.
         iteration: of the resumed checkpoint, else 0; `resumed`: what is known of it.
@@ -58,7 +59,9 @@ class CheckPointer:
     def __init__(self, ckpt: str, *, weights_path: str = "", auto_resume: bool = True, keep: int | None = None,
                  config_hash: str = "", environment: JobEnvironment | None = None) -> None:  # fmt: skip
         environment = environment or JobEnvironment()
-        self.directory = ckpt if environment.checkpoint_dir is None else environment.checkpoint_dir
+        directory = ckpt if environment.checkpoint_dir is None else environment.checkpoint_dir
+        # From here on it is that folder, wherever a hook or a data set makes the process go.
+        self.directory = os.path.abspath(directory) if directory else ""
         self._writer: CheckpointWriter | None = None
         keep = _checked_keep(environment.checkpoint_keep, keep)
 
@@ -107,17 +110,20 @@ class CheckPointer:
         return ranks[rank] if len(ranks) == get_world_size() else None
 
     def load_model(self, model: nn.Module, convert_conv1: bool = False, use_weights_once: bool = False) -> None:
-        """Fill the model from what was loaded; does nothing at a start from scratch.
+        """Fill the model, which is as it was made, from what was loaded; nothing is filled at a start from scratch.
 
         A resume demands the same names and shapes, else ConfigError lists the differences. Weights for a start are
         matched by the end of their names, at dots; `mismatch_keys` are the model's keys that got none. `convert_conv1`
         swaps the input channels of their stem, with `use_weights_once` each fills one key only.
         """
+        model = model.module if isinstance(model, DistributedDataParallel) else model
+        if self._writer is not None:
+            self._writer.infinite = infinite_buffers(model)
         loaded = self._loaded
         if loaded is None:
             return
-        model = model.module if isinstance(model, DistributedDataParallel) else model
-        state, weights = model.state_dict(), matching.weights_in(loaded.state)
+        state = model.state_dict()
+        weights = matching.weights_in(loaded.state, state)
         if self.resume:
             match = matching.match_exactly(state, weights)
             matching.check_resumable(match, loaded.path)

@@ -56,7 +56,7 @@ def facts_of_this_rank(backend: str, world_size: int, config_hash: str) -> Facts
 def code_hash() -> str:
     """16 hexadecimal digits of the library's sources and of the script that runs."""
     package = Path(pet.__file__).parent
-    files = sorted(package.rglob("*.py"))
+    files = sorted(file for file in package.rglob("*.py") if file.is_file())  # an editor's lock is a link to nowhere
     names = [str(file.relative_to(package)) for file in files]
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script is not None and Path(script).is_file():

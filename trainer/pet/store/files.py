@@ -127,7 +127,7 @@ def discard(path: str) -> None:
 
 
 def read_bytes(path: str) -> bytes:
-    """The content of a small file. Raises OSError, and Corrupt if the disk cannot read it."""
+    """The content of a small file. Raises OSError, and Corrupt if the disk cannot read it or it is a folder."""
 
     def read() -> bytes:
         with open(path, "rb") as file:
@@ -137,7 +137,8 @@ def read_bytes(path: str) -> bytes:
 
 
 def digest_of(path: str) -> Digest:
-    """Size and CRC32 of a file, read as a whole. Raises OSError, and Corrupt if the disk cannot read it."""
+    """Size and CRC32 of a file, read as a whole. Raises OSError, and Corrupt if the disk cannot read it or it is a
+    folder."""
 
     def read() -> Digest:
         buffer = memoryview(bytearray(_CHUNK))
@@ -152,12 +153,15 @@ def digest_of(path: str) -> Digest:
 
 
 def patiently(read: Callable[[], T]) -> T:
-    """What `read` returns. An EIO is tried again, a network volume may be late; if it stays, Corrupt is raised."""
+    """What `read` returns. An EIO is tried again, a network volume may be late; if it stays, Corrupt is raised, and for
+    a folder at once."""
     for attempt in range(READ_RETRIES + 1):
         if attempt:
             time.sleep(RETRY_SECONDS)
         try:
             return read()
+        except IsADirectoryError as error:
+            raise Corrupt("it is a folder") from error
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

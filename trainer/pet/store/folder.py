@@ -150,7 +150,9 @@ class Folder:
         sync_directory(self.path)
 
     def delete(self, file: str) -> None:
-        """Delete a pair; without its manifest the rest is no checkpoint, whenever this is cut off."""
+        """Delete a pair; without its manifest the rest is no checkpoint, whenever this is cut off. A link that leads
+        there, since newer ones found no room, would be all that is left of it, and nobody would know whose it is."""
+        self.latest.drop(file)
         self.uncommit(file)
         remove(self.at(file))
 
@@ -159,10 +161,13 @@ class Folder:
         remove(self.at(manifest_of(file)))
         sync_directory(self.path)
 
-    def sweep(self) -> None:
-        """Delete what writes that were cut off left behind."""
+    def sweep(self, mark: str = "") -> None:
+        """Delete what writes that were cut off left behind, with a `mark` those of one process: another one's may be
+        under way. What a process wrote that was fenced out in the middle can never get its name after that. Raises
+        OSError."""
         for name in self.names():
-            if name.startswith(TEMPORARY):
+            # A folder is another tool's, and in nobody's way.
+            if name.startswith(TEMPORARY) and mark in name and not os.path.isdir(self.at(name)):
                 remove(self.at(name))
 
     def _move_pair(self, kind: str, file: str, uid: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-from pet.store.errors import CheckpointUnusable
+from pet.store.errors import CheckpointUnusable, Corrupt
 from pet.store.files import Digest, digest_of
 from pet.store.folder import Folder
 from pet.store.names import LATEST
@@ -18,7 +18,10 @@ def legacy_digest(folder: Folder, owner: Owner | None) -> Digest:
     commit. Otherwise it is the last link to a checkpoint that lost its manifest: raises CheckpointUnusable.
     """
     path = folder.at(LATEST)
-    digest = digest_of(path)
+    try:
+        digest = digest_of(path)
+    except (Corrupt, FileNotFoundError) as problem:  # the latter of a link that leads nowhere
+        raise CheckpointUnusable(f"{path} cannot be used: {problem}") from problem
     if owner is None:
         check_archive(path)
     elif owner.legacy != digest:

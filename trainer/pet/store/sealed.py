@@ -21,7 +21,7 @@ def unseal(data: bytes) -> dict[str, Any]:
     """
     try:
         fields = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt(f"not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise Corrupt("not a JSON object")

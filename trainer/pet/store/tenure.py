@@ -6,10 +6,11 @@ manifest renamed (the commit), folder flushed. A committed name is never written
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from pet.store import retention
@@ -40,6 +41,7 @@ class Tenure:
         self.resumed: Manifest | None = None
         self.left_out: tuple[int, ...] = ()
         self._written: set[Manifest] = set()
+        self._mark = f"-{owner.attempt}-{owner.restart}-{os.getpid()}"  # in the names of files being written
 
     def claim(self, *, first: bool) -> None:
         """Write the owner record. `first` asks that there be none yet; then FileExistsError tells of a rival."""
@@ -75,9 +77,9 @@ class Tenure:
             self.folder.latest.point_at(manifest.file)
 
     def fence(self) -> None:
-        """Raise Fenced unless the folder is still this process's."""
+        """Raise Fenced unless the folder is still this process's, and OSError if the disk does not tell."""
         try:
-            found = parse_owner(read_bytes(self.folder.at(OWNER)))
+            found = parse_owner(self._owner_record())
         except (Corrupt, FileNotFoundError) as error:
             raise Fenced(
                 f"the owner record of {self.folder.path} is gone or unreadable ({error}): nothing is written "
@@ -97,10 +99,11 @@ class Tenure:
         `write` raises; then no new name is committed and the temporary files are gone.
         """
         self.fence()
+        draft = self._named(draft)
         present = self.folder.entry(draft.file)
         if (done := self._already_saved(draft, present)) is not None:
             return done
-        self.folder.sweep()  # what an earlier write could not delete when it failed takes room
+        self.folder.sweep(self._mark)  # what an earlier write could not delete when it failed takes room
         require_room(self.folder.path, WRITE_FACTOR * expected)
         data, seal = self._temporary(f"{draft.iteration}", ".pth"), self._temporary(f"{draft.iteration}", ".json")
         try:
@@ -109,9 +112,7 @@ class Tenure:
             self._write_new(seal, lambda file: file.write(encode_manifest(manifest)))
             self.fence()
             self._free_name(draft.file)
-            os.rename(data, self.folder.at(manifest.file))
-            sync_directory(self.folder.path)
-            os.rename(seal, self.folder.at(manifest.name))
+            self._place(data, seal, manifest)
         except BaseException:
             discard(data)
             discard(seal)
@@ -167,6 +168,28 @@ class Tenure:
         with _reported("the former best model was not removed"):
             retention.prune_best(self.folder, self.owner.uid, committed.file)
 
+    def _named(self, draft: Manifest) -> Manifest:
+        """The same by its iteration, where its epoch's name is that of another one, as it is once an epoch has another
+        length: that may be the newest there is, and until the new one is committed no name would lead to it."""
+        present = self.folder.entry(draft.file)
+        if present is None or present.manifest is None or is_best(draft.file):
+            return draft
+        if present.manifest.iteration == draft.iteration:
+            return draft
+        named = replace(draft, file=f"model_iter{draft.iteration}.pth")
+        logger.warning("%s is of iteration %d already: iteration %d is saved as %s", draft.file,
+                       present.manifest.iteration, draft.iteration, named.file)  # fmt: skip
+        return named
+
+    def _owner_record(self) -> bytes:
+        """What OWNER holds. That a disk cannot read it says nothing of whose the folder is: it is an error like any
+        other of this disk, which training outlives. Raises OSError."""
+        path = self.folder.at(OWNER)
+        try:
+            return read_bytes(path)
+        except Corrupt as error:
+            raise OSError(errno.EIO, f"whose the folder is, is not known: {error}", path) from error
+
     def _already_saved(self, draft: Manifest, present: Entry | None) -> Manifest | None:
         """The committed checkpoint of this name, if it holds what this run would write."""
         manifest = present.manifest if present else None
@@ -212,8 +235,22 @@ class Tenure:
             logger.warning("%s does not verify: %s", file, problem)
             self.folder.quarantine(file, self.owner.uid)
 
+    def _place(self, data: str, seal: str, manifest: Manifest) -> None:
+        """Give both files their names, the data first. Where the manifest does not get its own, the data would take
+        room for ever; but a network volume may refuse what it has done, and the name may be a successor's by now."""
+        os.rename(data, self.folder.at(manifest.file))
+        try:
+            sync_directory(self.folder.path)
+            os.rename(seal, self.folder.at(manifest.name))
+        except BaseException:
+            with suppress(Fenced, OSError):
+                self.fence()
+                if not self.folder.has(manifest.name):
+                    discard(self.folder.at(manifest.file))
+            raise
+
     def _temporary(self, what: str, suffix: str = "") -> str:
-        return self.folder.at(f"{TEMPORARY}{what}-{self.owner.attempt}-{self.owner.restart}-{os.getpid()}{suffix}")
+        return self.folder.at(f"{TEMPORARY}{what}{self._mark}{suffix}")
 
     def _write_new(self, path: str, write: Write) -> Digest:
         # One of this name can only be left from an earlier write of this process whose removal failed.

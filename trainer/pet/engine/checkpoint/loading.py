@@ -93,7 +93,7 @@ def _told_iteration(state: dict[str, Any], path: str) -> int:
     """The last finished step by the checkpoint's scheduler, which stands at the next one."""
     try:
         return int(state["scheduler"]["iteration"]) - 1
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointUnusable(
             f"{path} does not tell its iteration, so training cannot go on from it: give it as TRAIN.WEIGHTS and take "
             f"{ANOTHER_FOLDER}"

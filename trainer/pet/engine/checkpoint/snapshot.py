@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -28,14 +28,16 @@ class Scheduler(Protocol):
         """Restore `iteration` and `info`, and set the learning rates."""
 
 
-def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler) -> dict[str, Any]:
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler,
+             infinite: Collection[str] = ()) -> dict[str, Any]:  # fmt: skip
     """Pet's three parts of a checkpoint and the versions. Tensors are those that train: `on_host` or a copy of them is
-    what may be written.
+    what may be written. Weights of the names `infinite` need not be finite.
 
     Raises NonFiniteWeights, and TypeError if a part holds what a `weights_only` load would refuse.
     """
     weights, kept = model_state(model), optimizer.state_dict()
-    require_finite({"model": weights, "optimizer": kept["state"]}, scheduler.iteration - 1)
+    finite = {key: value for key, value in weights.items() if key not in infinite}
+    require_finite({"model": finite, "optimizer": kept["state"]}, scheduler.iteration - 1)
     state = {
         "model": weights,
         "optimizer": kept,
@@ -50,7 +52,7 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Sche
 def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers, under the names they have outside a data-parallel wrapper.
 
-    Raises TypeError if a module keeps something else in its state.
+    Raises TypeError if a module keeps something else in its state, or tensors of a class that no load gives back.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
@@ -58,7 +60,16 @@ def model_state(model: nn.Module) -> dict[str, torch.Tensor]:
     for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"model: {key} is no tensor; extra state of a module is not saved")
-    return {key: value.detach() for key, value in state.items()}
+    weights = {key: value.detach() for key, value in state.items()}
+    for key, value in weights.items():
+        check_plain(value, f"model: {key}")
+    return weights
+
+
+def infinite_buffers(model: nn.Module) -> set[str]:
+    """The buffers that hold infinities: a mask of attention does by its nature."""
+    return {name for name, buffer in model.named_buffers(remove_duplicate=False)
+            if buffer.is_floating_point() and buffer.isinf().any()}  # fmt: skip
 
 
 def on_host(state: dict[str, Any]) -> dict[str, Any]:
@@ -83,14 +94,21 @@ def require_finite(state: dict[str, Any], iteration: int) -> None:
 
 def _non_finite(floats: dict[str, torch.Tensor]) -> list[str]:
     # The largest magnitude of each: unlike a sum of squares it cannot overflow where all values are finite.
-    largest = torch._foreach_norm(list(floats.values()), float("inf"))
+    largest = torch._foreach_norm(list(map(_with_norm, floats.values())), float("inf"))
     finite = torch.stack([value.isfinite() for value in largest]).tolist()
     return [name for name, good in zip(floats, finite, strict=True) if not good]
 
 
+def _with_norm(value: torch.Tensor) -> torch.Tensor:
+    """The same numbers in a type that has norms."""
+    if value.is_complex():
+        return torch.view_as_real(value.resolve_conj())
+    return value.float() if value.element_size() == 1 else value
+
+
 def _floats(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
-        if value.is_floating_point() and value.numel():
+        if (value.is_floating_point() or value.is_complex()) and value.numel():
             yield name, value
     elif isinstance(value, (dict, list, tuple)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):

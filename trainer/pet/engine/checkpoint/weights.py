@@ -29,14 +29,15 @@ class Match:
     unused: list[str] = field(default_factory=list)
 
 
-def weights_in(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def weights_in(checkpoint: Mapping[str, Any], model: State) -> dict[str, torch.Tensor]:
     """The model's part of a checkpoint, or a raw dictionary of weights as it is.
 
-    The prefix `module.` of a model saved inside a data-parallel wrapper is cut off where all keys have it.
+    The prefix `module.` of a model saved inside a data-parallel wrapper is cut off where all keys have it and none is
+    one of `model`, which may be a wrapper of another kind itself.
     """
     weights: Mapping[str, Any] = checkpoint["model"] if isinstance(checkpoint.get("model"), Mapping) else checkpoint
     tensors = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
-    if tensors and all(key.startswith("module.") for key in tensors):
+    if tensors and all(key.startswith("module.") and key not in model for key in tensors):
         return {key.removeprefix("module."): value for key, value in tensors.items()}
     return tensors
 

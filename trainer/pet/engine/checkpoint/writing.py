@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO, Any, cast
 
 import torch
@@ -34,12 +34,16 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all."""
+    """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all.
+
+    `infinite`: the buffers that the model was made with infinities in, which are no sign of a run that went bad.
+    """
 
     def __init__(self, tenure: Tenure, keep: int, config_hash: str) -> None:
         self._tenure = tenure
         self._keep = keep
         self._config_hash = config_hash
+        self.infinite: Collection[str] = ()
         self._copy = HostCopy()
         self._seconds_per_byte = 0.0  # of the last write; before the first, what it takes is not known
         self._under_way = BackgroundWrite()
@@ -71,7 +75,7 @@ class CheckpointWriter:
         write the copy, and None is returned; where there is no memory for a copy, it is written at once."""
         check_plain(extra, "extra")
         self.join()
-        state = snapshot(model, optimizer, scheduler) | {"extra": extra, "ranks": ranks}
+        state = snapshot(model, optimizer, scheduler, self.infinite) | {"extra": extra, "ranks": ranks}
         draft = self._draft(file, model, scheduler)
 
         def write(state: dict[str, Any]) -> CheckpointInfo:
@@ -104,7 +108,7 @@ class CheckpointWriter:
         """Commit a model in the place of the former best."""
         check_plain(extra, "extra")
         self.join()
-        state = snapshot(model, optimizer, scheduler) | {"extra": extra}
+        state = snapshot(model, optimizer, scheduler, self.infinite) | {"extra": extra}
         manifest = self._commit(self._draft(file, model, scheduler), on_host(state))
         self._tenure.publish_best(manifest)
         return self._info(manifest)
@@ -112,19 +116,24 @@ class CheckpointWriter:
     def save_error(self, file: str, model: nn.Module, iteration: int) -> str:
         """Write weights that are no checkpoint. Returns the path; raises NonFiniteWeights."""
         self.join()
-        state = {"model": model_state(model)}
-        require_finite(state, iteration)
-        return self._tenure.keep_error(file, _writing(on_host(state)))
+        weights = model_state(model)
+        finite = {key: value for key, value in weights.items() if key not in self.infinite}
+        require_finite({"model": finite}, iteration)
+        return self._tenure.keep_error(file, _writing(on_host({"model": weights})))
 
     def order_rollback(self, before: int, place: Callable[[int], int]) -> None:
         """Have the next start go on from before this step; `place` gives a step's place in the order of samples.
 
         The batch of the step may have done it, or that of the step before, by an update after which the losses were
         not finite; not one that is older than the checkpoint that is gone on from, which was finite.
+
+        Where none of before that step is left, the oldest there is is gone on from: float16 has left out all steps
+        since, so that its weights are the same. Never is training begun anew where there is a checkpoint.
         """
         self.join()
-        manifests = [entry.manifest for entry in self._tenure.folder.entries()]
-        newest = max((m.iteration for m in manifests if m is not None and m.iteration < before), default=0)
+        saved = [entry.manifest.iteration for entry in self._tenure.folder.entries() if entry.manifest]
+        before = max(before, min(saved, default=0) + 1)
+        newest = max((iteration for iteration in saved if iteration < before), default=0)
         self._tenure.order_rollback(before, [place(step) for step in (before - 1, before) if step > newest])
 
     def _draft(self, file: str, model: nn.Module, scheduler: Scheduler) -> Manifest:
@@ -153,8 +162,11 @@ class CheckpointWriter:
         return manifest
 
     def _info(self, manifest: Manifest) -> CheckpointInfo:
-        path = self._tenure.folder.at(manifest.file)
-        return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, os.path.getmtime(path), verified=True)
+        try:
+            saved_at = os.path.getmtime(self._tenure.folder.at(manifest.file))
+        except OSError:  # the commit stands, whatever becomes of the disk
+            saved_at = time.time()
+        return CheckpointInfo(manifest.iteration, manifest.file, manifest.bytes, saved_at, verified=True)
 
 
 def bucket_bytes(model: nn.Module) -> int:
