@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from harness.launcher import Bench, alive, eventually
 from harness.supervisors import Job, run
 
+from pet.launch import ranks
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section
 
@@ -157,6 +160,35 @@ def test_children_of_a_dead_rank_are_ended_with_it(bench: Bench) -> None:
     assert verdict.code is ExitCode.CRASH
     (child,) = [entry["child"] for entry in bench.journal("child")]
     eventually(lambda: not alive(child), "the child is gone")
+
+
+def test_children_in_process_groups_of_their_own_are_ended_too(bench: Bench) -> None:
+    script = """
+    import subprocess
+    note("child", child=subprocess.Popen(["sleep", "600"], process_group=0).pid)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="0")
+    (child,) = [entry["child"] for entry in bench.journal("child")]
+    eventually(lambda: not alive(child), "the child is gone")
+
+
+def test_output_that_daemons_of_ranks_hold_open_is_waited_for_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "_OUTPUT_SECONDS", 3.0)
+    script = """
+    if os.fork() == 0:
+        os.setsid()
+        wait_for("over")
+        os._exit(0)
+    note("end", time=time.monotonic())
+    sys.exit(78)
+    """
+    run(bench, script, ranks=4)
+    waited = time.monotonic() - max(entry["time"] for entry in bench.journal("end"))
+    bench.touch("over")
+    assert waited < 12  # of 24 for each stream on its own
 
 
 def test_ranks_that_do_not_leave_in_time_are_ended(bench: Bench) -> None:

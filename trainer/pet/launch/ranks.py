@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
-from pet.launch.process_state import state_of, words_for
+from pet.launch.process_state import members_of, state_of, words_for
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import WORKER_KILLED, Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, HeartbeatReader, Section
@@ -163,9 +164,10 @@ class RankGroup:
 
     def _drain(self) -> None:
         """What a rank wrote last must be out before anybody speaks about its end; who does not end writes no more."""
+        deadline = time.monotonic() + _OUTPUT_SECONDS  # for all: what a rank has left behind may hold its output open
         for output in self._outputs:
             if output.rank not in self.undead:
-                output.join(_OUTPUT_SECONDS)
+                output.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, local_rank: int, rank: int, command: Sequence[str], environ: Mapping[str, str]) -> None:
         process = subprocess.Popen(
@@ -223,7 +225,8 @@ def _iteration(heartbeat: Heartbeat | None) -> int | None:
 
 
 def _kill_session(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # it has no member left; macOS says EPERM if all are zombies
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return  # it has no member left; macOS says EPERM if all are zombies
+    for member in members_of(pid):  # what `timeout` or a shell starts has a process group of its own
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(member, signal.SIGKILL)
