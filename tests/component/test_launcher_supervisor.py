@@ -13,16 +13,33 @@ from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section
 
 
-def test_rank_that_leaves_with_0_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench) -> None:
-    script = """
+@pytest.mark.parametrize("code", [0, 143])
+def test_rank_that_leaves_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench, code: int) -> None:
+    """As a program does that a rank has become, or that ends it: 143 alone would be a preemption that has saved."""
+    script = f"""
     heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
     heartbeat.step(12, 0.1, 0.0)
     if RANK == 0:
-        os._exit(0)
+        os._exit({code})
     sys.exit(75)
     """
     (verdict,) = run(bench, script, PETJOB_RESTARTS_LEFT="0")
     assert (verdict.code, verdict.rank, verdict.iteration) == (ExitCode.APP_ERROR, 0, 12)
+
+
+def test_rank_that_was_asked_may_leave_as_it_likes(bench: Bench) -> None:
+    bench.write("""
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.step(12, 0.1, 0.0)
+    note("steps")
+    while not stops: time.sleep(0.02)
+    os._exit(143)
+    """)
+    job = Job(bench, 1, 1).start()
+    eventually(lambda: bench.journal("steps"), "it trains")
+    job.supervisors[0].request_stop()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, len(bench.journal("start"))) == (ExitCode.PREEMPTED, 1)
 
 
 def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:

@@ -27,6 +27,7 @@ _RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
 # Where rank_main only execs, its own interpreter can start without site packages and user settings.
 _FLAGS = ("-I", "-S") if sys.platform == "linux" else ("-u",)
 _OUTPUT_SECONDS = 5.0
+_GOOD = (ExitCode.SUCCEEDED, ExitCode.PREEMPTED)
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ class RankExit:
     by_us: bool  # it died of a signal that this launcher sent
     failure: Failure | None  # its own account
     iteration: int | None  # of its last finished step
-    early: bool = False  # by its heartbeat it had not come to the end of its script
+    early: bool = False  # by its heartbeat it had not come to its end, nor was it asked to leave
     found: ExitCode | None = None  # what this launcher knows of it beside its code
 
     @property
     def exit_code(self) -> ExitCode:
-        """The class of the end. A good code tells nothing of a rank that was still at work."""
+        """The class of the end. A good code tells nothing of a rank that was still at work: it has saved nothing."""
         if self.found is not None:
             return self.found
-        return ExitCode.APP_ERROR if self.code == ExitCode.SUCCEEDED and self.early else classify(self.code)
+        return ExitCode.APP_ERROR if self.early and self.code in _GOOD else classify(self.code)
 
 
 class RankGroup:
@@ -193,6 +194,7 @@ class RankGroup:
         _kill_session(pid)
         heartbeat = self.heartbeat(local_rank)
         by_us = -code in self._sent[local_rank]
+        left = code == ExitCode.PREEMPTED and signal.SIGTERM in self._sent[local_rank]
         # A rank that was woken to write its stacks may have gone on meanwhile: what it was found at counts.
         failure, account = read_failure(self.directory.failure(local_rank)), self._hung.get(local_rank)
         if account is None and not by_us:
@@ -204,7 +206,7 @@ class RankGroup:
             by_us=by_us and account is None,
             failure=account or failure,
             iteration=account.iteration if account is not None else _iteration(heartbeat),
-            early=heartbeat is not None and heartbeat.section is not Section.DONE,
+            early=heartbeat is not None and heartbeat.section is not Section.DONE and not left,
             found=ExitCode(account.exit_code) if account is not None else None,
         )
 
