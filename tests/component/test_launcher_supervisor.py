@@ -52,6 +52,26 @@ def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:
     assert verdict.code is ExitCode.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "RUN_DIR.metrics(0).write_bytes(b'{')",
+        "RUN_DIR.failure(0).write_bytes(bytes(range(256)))",
+        "RUN_DIR.failure(0).write_text('[]')",
+        "RUN_DIR.heartbeat(0).write_bytes(b'x' * 4096)",
+        "shutil.rmtree(RUN_DIR.path), RUN_DIR.path.write_text('no folder')",
+    ],
+)
+def test_damaged_run_files_are_none_and_change_nothing(bench: Bench, damage: str) -> None:
+    script = f"""
+    import shutil
+    {damage}
+    os._exit(5)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1")
+    assert (verdict.message, len(bench.journal("start"))) == ("exited with code 5 and left no report", 2)
+
+
 def test_ranks_are_told_how_long_a_silence_was_in_an_earlier_start(bench: Bench) -> None:
     bench.write("""
     from pet.runfiles.patience import read_patience
