@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,3 +93,14 @@ def test_clients_that_never_finish_their_request_take_neither_answers_nor_descri
                 assert answer.read() == b"ok\n"
         # Ours are open as well, in this process.
         assert len(os.listdir("/proc/self/fd")) < 3 * _CONNECTIONS + _CONNECTIONS + SLACK
+
+
+def test_a_request_that_fails_again_and_again_does_not_fill_the_log(
+    plan: Plan, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with listening(JobEnvironment(bind_address=HOST), plan) as port:
+        accept = {"Accept": "application/openmetrics-text; version=new"}  # prometheus_client compares it with a number
+        for _ in range(5):
+            with pytest.raises(urllib.error.HTTPError, match="500"):
+                urllib.request.urlopen(urllib.request.Request(f"http://{HOST}:{port}/metrics", headers=accept))
+    assert capfd.readouterr().err.count("a request to the metrics port failed") == 1

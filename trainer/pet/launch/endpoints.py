@@ -75,6 +75,7 @@ class _Server(ThreadingHTTPServer):
         self.pages: dict[str, Page] = {}
         self._connections: dict[socket.socket, None] = {}  # open ones, the oldest first
         self._lock = threading.Lock()
+        self._told: set[type[object]] = set()
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         """Where there are too many, the one that has said nothing useful for longest makes room: an answer takes
@@ -95,9 +96,11 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no error, and any other must not fill the log of the training."""
+        """A client that hangs up is no error, and any other must not fill the log of the training: a kind is told once,
+        for a client may ask the same again and again."""
         error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError):
+        if not isinstance(error, ConnectionError) and type(error) not in self._told:
+            self._told.add(type(error))
             say(f"a request to the metrics port failed: {error!r}")
 
 
