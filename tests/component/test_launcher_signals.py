@@ -6,7 +6,8 @@ import os
 import signal
 from pathlib import Path
 
-from harness.launcher import alive, bench, eventually
+import pytest
+from harness.launcher import LAUNCHER, SCRIPT, alive, bench, eventually
 
 UNTIL_STOPPED = """
 while not stops:
@@ -59,4 +60,34 @@ def test_no_rank_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
         assert all(alive(pid) for pid in ranks)
         launched.process.kill()
         eventually(lambda: not any(alive(pid) for pid in ranks), "the ranks are gone")
+        assert made.journal("signal") == []
+
+
+@pytest.mark.parametrize("program", [LAUNCHER, SCRIPT])
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "2>&-"])
+def test_a_launcher_that_was_started_without_output_is_not_stopped_by_what_its_ranks_print(
+    tmp_path: Path, closed: str, program: str
+) -> None:
+    hand_over = f"""
+    import sys
+    from pet.launch.handover import ensure_ranks
+    ensure_ranks("{SCRIPT}", sys.argv[1:])
+    """
+    script = """
+    print("a line", flush=True)
+    print("an error", file=sys.stderr, flush=True)
+    deadline = time.monotonic() + 2
+    while not stops and time.monotonic() < deadline:
+        time.sleep(0.02)
+    """
+    quiet = tmp_path / "quiet.py"
+    quiet.write_text(f"""
+import os, sys
+os.execv("/bin/sh", ["sh", "-c", 'exec "$0" "$@" {closed}', sys.executable, "{program}", *sys.argv[1:]])
+""")
+    with bench(tmp_path, script) as made:
+        made.write(script, before=hand_over)
+        launched = made.launch(program=str(quiet), PETJOB_CHECKPOINT_DIR="")
+        assert launched.wait() == 0
+        assert launched.termination["class"] == "Succeeded"
         assert made.journal("signal") == []

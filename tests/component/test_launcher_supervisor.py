@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from harness.launcher import Bench, alive, eventually
 from harness.supervisors import Job, run
 
+from pet.launch import ranks
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.heartbeat import Section
 
 
-def test_rank_that_leaves_with_0_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench) -> None:
-    script = """
+@pytest.mark.parametrize("code", [0, 143])
+def test_rank_that_leaves_in_the_middle_is_the_cause_of_what_its_peers_say(bench: Bench, code: int) -> None:
+    """As a program does that a rank has become, or that ends it: 143 alone would be a preemption that has saved."""
+    script = f"""
     heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
     heartbeat.step(12, 0.1, 0.0)
     if RANK == 0:
-        os._exit(0)
+        os._exit({code})
     sys.exit(75)
     """
     (verdict,) = run(bench, script, PETJOB_RESTARTS_LEFT="0")
     assert (verdict.code, verdict.rank, verdict.iteration) == (ExitCode.APP_ERROR, 0, 12)
+
+
+def test_rank_that_was_asked_may_leave_as_it_likes(bench: Bench) -> None:
+    bench.write("""
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.step(12, 0.1, 0.0)
+    note("steps")
+    while not stops: time.sleep(0.02)
+    os._exit(143)
+    """)
+    job = Job(bench, 1, 1).start()
+    eventually(lambda: bench.journal("steps"), "it trains")
+    job.supervisors[0].request_stop()
+    (verdict,) = job.verdicts()
+    assert (verdict.code, len(bench.journal("start"))) == (ExitCode.PREEMPTED, 1)
 
 
 def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:
@@ -30,6 +50,26 @@ def test_rank_that_was_done_may_leave_with_0(bench: Bench) -> None:
     """
     (verdict,) = run(bench, script)
     assert verdict.code is ExitCode.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "RUN_DIR.metrics(0).write_bytes(b'{')",
+        "RUN_DIR.failure(0).write_bytes(bytes(range(256)))",
+        "RUN_DIR.failure(0).write_text('[]')",
+        "RUN_DIR.heartbeat(0).write_bytes(b'x' * 4096)",
+        "shutil.rmtree(RUN_DIR.path), RUN_DIR.path.write_text('no folder')",
+    ],
+)
+def test_damaged_run_files_are_none_and_change_nothing(bench: Bench, damage: str) -> None:
+    script = f"""
+    import shutil
+    {damage}
+    os._exit(5)
+    """
+    (verdict,) = run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="1")
+    assert (verdict.message, len(bench.journal("start"))) == ("exited with code 5 and left no report", 2)
 
 
 def test_ranks_are_told_how_long_a_silence_was_in_an_earlier_start(bench: Bench) -> None:
@@ -157,6 +197,35 @@ def test_children_of_a_dead_rank_are_ended_with_it(bench: Bench) -> None:
     assert verdict.code is ExitCode.CRASH
     (child,) = [entry["child"] for entry in bench.journal("child")]
     eventually(lambda: not alive(child), "the child is gone")
+
+
+def test_children_in_process_groups_of_their_own_are_ended_too(bench: Bench) -> None:
+    script = """
+    import subprocess
+    note("child", child=subprocess.Popen(["sleep", "600"], process_group=0).pid)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    run(bench, script, ranks=1, PETJOB_RESTARTS_LEFT="0")
+    (child,) = [entry["child"] for entry in bench.journal("child")]
+    eventually(lambda: not alive(child), "the child is gone")
+
+
+def test_output_that_daemons_of_ranks_hold_open_is_waited_for_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "_OUTPUT_SECONDS", 3.0)
+    script = """
+    if os.fork() == 0:
+        os.setsid()
+        wait_for("over")
+        os._exit(0)
+    note("end", time=time.monotonic())
+    sys.exit(78)
+    """
+    run(bench, script, ranks=4)
+    waited = time.monotonic() - max(entry["time"] for entry in bench.journal("end"))
+    bench.touch("over")
+    assert waited < 12  # of 24 for each stream on its own
 
 
 def test_ranks_that_do_not_leave_in_time_are_ended(bench: Bench) -> None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pet.launch.streams import open_missing_streams
+
+open_missing_streams()  # before the pipe of the signals is
+
 from pet.launch.signals import install_handlers
 
 install_handlers()  # before the imports that take seconds: a stop signal must never be lost

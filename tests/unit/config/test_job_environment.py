@@ -46,6 +46,25 @@ def test_every_variable_that_does_not_parse_is_named() -> None:
     assert sorted(fields) == ["PETJOB_METRICS_PER_RANK", "PETJOB_STALL_SECONDS", "PET_NNODES"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        *[(f"PETJOB_{name}_SECONDS", text, "give seconds, 0 or more")
+          for name in ("STARTUP", "STALL", "GRACE", "RESTART_WINDOW") for text in ("nan", "inf", "-1")],
+        ("PET_NNODES", "0", "give 1 or more"),
+        ("PET_NODE_RANK", "-1", "give 0 or more"),
+        ("PETJOB_NODE_INDEX", "-1", "give 0 or more"),
+        ("PETJOB_RESTARTS_LEFT", "-1", "give 0 or more"),
+        ("PET_MASTER_PORT", "65536", "give 0 to 65535"),
+    ],
+)  # fmt: skip
+def test_a_number_that_means_nothing_is_refused_with_what_to_give(name: str, text: str, advice: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        JobEnvironment.from_environ({name: text})
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.message) == (name, f"{text!r} is not valid: {advice}")
+
+
 def test_every_variable_that_is_written_is_reserved() -> None:
     environment = replace(JobEnvironment.from_environ({}), checkpoint_dir="")
     assert all(is_reserved(name) for name in environment.to_environ())

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from pet.config import ConfigError, JobEnvironment
 from pet.config.environment import DEFAULT_METRICS_PORT
-from pet.launch.endpoints import Endpoints
+from pet.launch.endpoints import _CONNECTIONS, Endpoints
 from pet.launch.plan import Plan
 from pet.launch.record import Record
 from pet.runfiles.port import read_port, write_port
 
 HOST = "127.0.0.1"
+LIMIT = 60  # seconds; a bound against hanging
+SLACK = 50  # file descriptors of a test's own
 
 
 @contextmanager
@@ -77,3 +82,25 @@ def test_an_answer_leaves_in_one_piece_so_that_a_launcher_that_ends_cuts_none(pa
     endpoints.close()
     assert f"Content-Length: {len(body)}".encode() in head
     assert body
+
+
+def test_clients_that_never_finish_their_request_take_neither_answers_nor_descriptors_from_others(plan: Plan) -> None:
+    """A launcher that has no descriptor left cannot start its ranks again."""
+    with listening(JobEnvironment(bind_address=HOST), plan) as port, ExitStack() as stack:
+        for _ in range(3 * _CONNECTIONS):
+            stack.enter_context(socket.create_connection((HOST, port), LIMIT)).sendall(b"GET /hea")
+            with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=LIMIT) as answer:
+                assert answer.read() == b"ok\n"
+        # Ours are open as well, in this process.
+        assert len(os.listdir("/proc/self/fd")) < 3 * _CONNECTIONS + _CONNECTIONS + SLACK
+
+
+def test_a_request_that_fails_again_and_again_does_not_fill_the_log(
+    plan: Plan, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with listening(JobEnvironment(bind_address=HOST), plan) as port:
+        accept = {"Accept": "application/openmetrics-text; version=new"}  # prometheus_client compares it with a number
+        for _ in range(5):
+            with pytest.raises(urllib.error.HTTPError, match="500"):
+                urllib.request.urlopen(urllib.request.Request(f"http://{HOST}:{port}/metrics", headers=accept))
+    assert capfd.readouterr().err.count("a request to the metrics port failed") == 1

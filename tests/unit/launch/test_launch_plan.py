@@ -143,3 +143,8 @@ def test_several_nodes_need_a_common_identity(make: Callable[..., Plan]) -> None
     assert [problem.field for problem in raised.value.problems] == ["PETJOB_UID", "PETJOB_ATTEMPT"]
     with pytest.raises(ConfigError, match=r"^PETJOB_ATTEMPT: "):
         make(PET_NNODES="2", PETJOB_UID="uid")
+
+
+def test_a_node_that_the_job_does_not_have_waits_for_nobody(make: Callable[..., Plan]) -> None:
+    with pytest.raises(ConfigError, match=r"^PET_NODE_RANK: is 1, but PET_NNODES is 1: nodes count from 0$"):
+        make(PET_NODE_RANK="1")

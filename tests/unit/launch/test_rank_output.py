@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 from pet.launch.output import RankOutput
 
@@ -26,3 +31,20 @@ def test_nothing_is_lost_where_the_launcher_s_output_is_non_blocking_and_its_rea
     os.close(read_end)
     os.close(write_end)
     assert received == written
+
+
+def test_a_disk_that_is_full_for_a_while_costs_the_lines_of_that_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    errors: Iterator[int | None] = iter([None, errno.ENOSPC, errno.ENOSPC, None])
+    real = os.write
+
+    def write(descriptor: int, data: Any) -> int:
+        if (error := next(errors)) is not None:
+            raise OSError(error, os.strerror(error))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    RankOutput(io.BytesIO(b"one\ntwo\nthree\nfour\n"), write_end, 0).join(LIMIT)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as received:
+        assert received.read() == b"one\nfour\n"

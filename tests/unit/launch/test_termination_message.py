@@ -120,6 +120,12 @@ def test_no_text_makes_it_too_long(message: str, traceback: str, signalled: list
     assert whole["message"].startswith(message[:16])
 
 
+def test_a_name_that_is_no_text_does_not_keep_the_rest_from_being_told() -> None:
+    """As Python has file names in, whose bytes are no UTF-8."""
+    verdict = Verdict(ExitCode.APP_ERROR, "E", "no \udcff", rank=0, traceback="in \udcff\n" * 1000 + "the end")
+    assert message_of(verdict)["traceback"].endswith("the end")
+
+
 def test_file_is_written_in_place_since_it_may_be_a_mount(tmp_path: Path) -> None:
     path = tmp_path / "termination-log"
     path.write_text("a longer text of an earlier container")

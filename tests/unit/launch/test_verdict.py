@@ -62,7 +62,7 @@ RUNNING: list[tuple[list[End], str, int | None]] = [
     ([End(0, 1, early=True), End(75, 2)], "AppError", 0),
     ([End(0, early=True), End(0, early=True)], "AppError", 0),
     ([End(0), End(-9, early=True)], "Crash", 1),
-    ([End(143, early=True), End(75, early=True)], "Preempted", None),
+    ([End(143, early=True), End(75, early=True)], "AppError", 0),
     # A rank that left with its checkpoint saved makes the whole start preempted.
     ([End(143), End(143)], "Preempted", None),
     ([End(143), ours()], "Preempted", None),
@@ -128,9 +128,10 @@ def test_end_without_an_account_says_what_the_code_says(code: int, type_: str, m
     assert (verdict.type, verdict.message, verdict.traceback) == (type_, message, "")
 
 
-def test_good_code_of_a_rank_that_was_not_done_is_named() -> None:
-    verdict = judge(exits(End(75, 2), End(0, 1, early=True)), stopping=False)
-    assert str(verdict) == "rank 1: AppError: Exit: ended with code 0 before its training was over"
+@pytest.mark.parametrize("code", [0, 143])
+def test_good_code_of_a_rank_that_was_not_done_is_named(code: int) -> None:
+    verdict = judge(exits(End(75, 2), End(code, 1, early=True)), stopping=False)
+    assert str(verdict) == f"rank 1: AppError: Exit: ended with code {code} before its training was over"
 
 
 def test_text_of_a_verdict_says_nothing_twice() -> None:

@@ -6,6 +6,7 @@ an empty `PETJOB_CHECKPOINT_DIR` says "save nothing", an absent one says "the co
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -113,8 +114,25 @@ def _flag(text: str) -> bool:
     return text == "1"
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:  # nor is it a NaN, by which no time would ever be over
+        raise ValueError("give seconds, 0 or more")
+    return value
+
+
 def _stall(text: str) -> float | None:
-    return None if text == "auto" else float(text)
+    return None if text == "auto" else _seconds(text)
+
+
+def _within(least: int, most: float = math.inf) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise ValueError(f"give {least} or more" if most == math.inf else f"give {least} to {most}")
+        return value
+
+    return parse
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
@@ -123,17 +141,17 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "name": ("PETJOB_NAME", str),
     "uid": ("PETJOB_UID", str),
     "attempt": ("PETJOB_ATTEMPT", int),
-    "node_index": ("PETJOB_NODE_INDEX", int),
+    "node_index": ("PETJOB_NODE_INDEX", _within(0)),
     "pod_name": ("PETJOB_POD_NAME", str),
     "node_name": ("PETJOB_NODE_NAME", str),
     "metrics_port": ("PETJOB_METRICS_PORT", int),
     "metrics_per_rank": ("PETJOB_METRICS_PER_RANK", _flag),
     "bind_address": ("PETJOB_BIND_ADDRESS", str),
-    "startup_seconds": ("PETJOB_STARTUP_SECONDS", float),
+    "startup_seconds": ("PETJOB_STARTUP_SECONDS", _seconds),
     "stall_seconds": ("PETJOB_STALL_SECONDS", _stall),
-    "grace_seconds": ("PETJOB_GRACE_SECONDS", float),
-    "restarts_left": ("PETJOB_RESTARTS_LEFT", int),
-    "restart_window_seconds": ("PETJOB_RESTART_WINDOW_SECONDS", float),
+    "grace_seconds": ("PETJOB_GRACE_SECONDS", _seconds),
+    "restarts_left": ("PETJOB_RESTARTS_LEFT", _within(0)),
+    "restart_window_seconds": ("PETJOB_RESTART_WINDOW_SECONDS", _seconds),
     "checkpoint_dir": ("PETJOB_CHECKPOINT_DIR", str),
     "checkpoint_keep": ("PETJOB_CHECKPOINT_KEEP", int),
     "resume": ("PETJOB_RESUME", str),
@@ -141,9 +159,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "data_dir": ("PETJOB_DATA_DIR", str),
     "run_dir": ("PETJOB_RUN_DIR", str),
     "termination_log": ("PETJOB_TERMINATION_LOG", str),
-    "nnodes": ("PET_NNODES", int),
+    "nnodes": ("PET_NNODES", _within(1)),
     "nproc_per_node": ("PET_NPROC_PER_NODE", int),
-    "node_rank": ("PET_NODE_RANK", int),
+    "node_rank": ("PET_NODE_RANK", _within(0)),
     "master_addr": ("PET_MASTER_ADDR", str),
-    "master_port": ("PET_MASTER_PORT", int),
+    "master_port": ("PET_MASTER_PORT", _within(0, 65535)),
 }

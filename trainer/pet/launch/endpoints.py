@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +24,8 @@ from pet.launch.status import Clock, status_document
 from pet.launch.talk import say
 
 _PORTS_TRIED = 100
+# At a time. Each takes a file descriptor of the launcher, which needs some to start ranks again.
+_CONNECTIONS = 64
 # By hand, and in a job file.
 _NAMES = "PETJOB_METRICS_PORT or spec.metrics.port"
 
@@ -69,11 +73,34 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
         self.pages: dict[str, Page] = {}
+        self._connections: dict[socket.socket, None] = {}  # open ones, the oldest first
+        self._lock = threading.Lock()
+        self._told: set[type[object]] = set()
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        """Where there are too many, the one that has said nothing useful for longest makes room: an answer takes
+        milliseconds."""
+        with self._lock:
+            self._connections[request] = None
+            oldest = next(iter(self._connections))
+            if len(self._connections) > _CONNECTIONS:
+                del self._connections[oldest]
+                with suppress(OSError):  # its client may have hung up
+                    oldest.shutdown(socket.SHUT_RDWR)  # its own thread closes it
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        """It is answered, or given up."""
+        with self._lock:
+            self._connections.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no error, and any other must not fill the log of the training."""
+        """A client that hangs up is no error, and any other must not fill the log of the training: a kind is told once,
+        for a client may ask the same again and again."""
         error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError):
+        if not isinstance(error, ConnectionError) and type(error) not in self._told:
+            self._told.add(type(error))
             say(f"a request to the metrics port failed: {error!r}")
 
 

@@ -19,8 +19,8 @@ def ensure_ranks(script: str, argv: Sequence[str]) -> None:
     if all(name in os.environ for name in _RANK_VARIABLES):
         return
     launcher = launcher_of(Path(sys.argv[0]).resolve(), script)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed at the start
+        stream.flush()
     os.execv(sys.executable, [sys.executable, "-u", str(launcher), f"--script={script}", *argv])
 
 

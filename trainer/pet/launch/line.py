@@ -1,8 +1,8 @@
-"""The line to the rendezvous' store, which may swallow a call: where packets vanish, torch waits for an answer as long
-as the kernel repeats them, a quarter of an hour and more.
+"""A line to what may swallow a call. The rendezvous' store: where packets vanish, torch waits for an answer as long as
+the kernel repeats them, a quarter of an hour and more. Our own output: where nobody reads it, a write waits for ever.
 
 So a call is made in a thread of its own, one after another, and nobody waits for it longer than he says. It still
-arrives, in its turn, if the network comes back.
+arrives, in its turn, if the other side comes back.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _T = TypeVar("_T")
 
 
 class Line:
-    """One per launcher. Nothing ends the thread of a call that does not return but the end of the process."""
+    """One to each, per launcher. Nothing ends the thread of a call that does not return but the process's end."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "store")
+    def __init__(self, name: str = "store") -> None:
+        self._thread = ThreadPoolExecutor(1, name)
         self._newest: Future[Any] | None = None
 
     @property

@@ -17,7 +17,7 @@ class RankOutput(threading.Thread):
         super().__init__(name=f"output-of-rank-{rank}", daemon=True)
         self.rank = rank
         self._source = source
-        self._sink: int | None = sink
+        self._sink = sink
         self._prefix = f"[rank {rank}] ".encode() if rank else b""
         self.start()
 
@@ -31,12 +31,13 @@ class RankOutput(threading.Thread):
                 self._write(self._prefix + line if line.endswith(b"\n") else self._prefix + line + b"\n")
 
     def _write(self, data: bytes) -> None:
-        while data and self._sink is not None:
+        while data:
             try:
                 data = data[os.write(self._sink, data) :]
             except BlockingIOError:
                 # Whoever shares our output has switched it to non-blocking; its reader is only slow.
                 select.select([], [self._sink], [])
             except OSError:
-                # Nobody reads our output any more. Go on emptying the pipe, or the rank would block in a print.
-                self._sink = None
+                # Nobody reads our output any more, or its disk is full for now. Go on emptying the pipe, or the rank
+                # would block in a print.
+                return

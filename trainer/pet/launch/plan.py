@@ -131,6 +131,11 @@ def _script(options: Options, available: Mapping[str, Path]) -> Script:
 
 
 def _check_identity(environment: JobEnvironment) -> None:
+    if environment.node_rank >= environment.nnodes:
+        # It would wait for a launcher of node 0 that nobody starts.
+        raise ConfigError.of(
+            "PET_NODE_RANK", f"is {environment.node_rank}, but PET_NNODES is {environment.nnodes}: nodes count from 0"
+        )
     if environment.nnodes > 1 and (environment.by_hand or environment.attempt is None):
         # Without a common name for the attempt, launchers of two attempts could meet.
         missing = [

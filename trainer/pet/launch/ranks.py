@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
-from pet.launch.process_state import state_of, words_for
+from pet.launch.process_state import members_of, state_of, words_for
 from pet.runfiles.exits import ExitCode, classify
 from pet.runfiles.failure import WORKER_KILLED, Failure, read_failure
 from pet.runfiles.heartbeat import Heartbeat, HeartbeatReader, Section
@@ -26,6 +27,7 @@ _RANK_MAIN = str(Path(__file__).with_name("rank_main.py"))
 # Where rank_main only execs, its own interpreter can start without site packages and user settings.
 _FLAGS = ("-I", "-S") if sys.platform == "linux" else ("-u",)
 _OUTPUT_SECONDS = 5.0
+_GOOD = (ExitCode.SUCCEEDED, ExitCode.PREEMPTED)
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,15 @@ class RankExit:
     by_us: bool  # it died of a signal that this launcher sent
     failure: Failure | None  # its own account
     iteration: int | None  # of its last finished step
-    early: bool = False  # by its heartbeat it had not come to the end of its script
+    early: bool = False  # by its heartbeat it had not come to its end, nor was it asked to leave
     found: ExitCode | None = None  # what this launcher knows of it beside its code
 
     @property
     def exit_code(self) -> ExitCode:
-        """The class of the end. A good code tells nothing of a rank that was still at work."""
+        """The class of the end. A good code tells nothing of a rank that was still at work: it has saved nothing."""
         if self.found is not None:
             return self.found
-        return ExitCode.APP_ERROR if self.code == ExitCode.SUCCEEDED and self.early else classify(self.code)
+        return ExitCode.APP_ERROR if self.early and self.code in _GOOD else classify(self.code)
 
 
 class RankGroup:
@@ -163,9 +165,10 @@ class RankGroup:
 
     def _drain(self) -> None:
         """What a rank wrote last must be out before anybody speaks about its end; who does not end writes no more."""
+        deadline = time.monotonic() + _OUTPUT_SECONDS  # for all: what a rank has left behind may hold its output open
         for output in self._outputs:
             if output.rank not in self.undead:
-                output.join(_OUTPUT_SECONDS)
+                output.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, local_rank: int, rank: int, command: Sequence[str], environ: Mapping[str, str]) -> None:
         process = subprocess.Popen(
@@ -191,6 +194,7 @@ class RankGroup:
         _kill_session(pid)
         heartbeat = self.heartbeat(local_rank)
         by_us = -code in self._sent[local_rank]
+        left = code == ExitCode.PREEMPTED and signal.SIGTERM in self._sent[local_rank]
         # A rank that was woken to write its stacks may have gone on meanwhile: what it was found at counts.
         failure, account = read_failure(self.directory.failure(local_rank)), self._hung.get(local_rank)
         if account is None and not by_us:
@@ -202,7 +206,7 @@ class RankGroup:
             by_us=by_us and account is None,
             failure=account or failure,
             iteration=account.iteration if account is not None else _iteration(heartbeat),
-            early=heartbeat is not None and heartbeat.section is not Section.DONE,
+            early=heartbeat is not None and heartbeat.section is not Section.DONE and not left,
             found=ExitCode(account.exit_code) if account is not None else None,
         )
 
@@ -223,7 +227,8 @@ def _iteration(heartbeat: Heartbeat | None) -> int | None:
 
 
 def _kill_session(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # it has no member left; macOS says EPERM if all are zombies
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return  # it has no member left; macOS says EPERM if all are zombies
+    for member in members_of(pid):  # what `timeout` or a shell starts has a process group of its own
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(member, signal.SIGKILL)

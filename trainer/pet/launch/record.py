@@ -115,7 +115,7 @@ class Record:
             self._phase = Phase.RESTARTING
 
     def snapshot(self) -> Snapshot:
-        """Read the run files. Raises OSError."""
+        """Read the run files, as far as they can be read."""
         with self._lock:
             past, group = replace(self._past), self._group
             phase, starts, ranks = self._phase, self._starts, self._ranks

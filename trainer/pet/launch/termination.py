@@ -95,7 +95,7 @@ def _fitted(message: dict[str, Any]) -> str:
     if excess > 0:
         # JSON writes some characters in several bytes: halve until it fits, rather than guess how many.
         while message["traceback"] and _size(message) > LIMIT_BYTES:
-            kept = len(message["traceback"].encode()) // 2
+            kept = len(message["traceback"].encode(errors="replace")) // 2
             message["traceback"] = tail(message["traceback"], kept) if kept > 8 else ""
     for limit in _TEXT_BYTES:
         if _size(message) > LIMIT_BYTES:

@@ -95,8 +95,8 @@ def describe(exit: RankExit) -> tuple[str, str]:
     if exit.exit_code is ExitCode.CRASH:
         name = _signal_name(-exit.code if exit.code < 0 else exit.code - _SHELL)
         return name, f"killed by {name}"
-    if exit.code == ExitCode.SUCCEEDED:
-        return "Exit", "ended with code 0 before its training was over"
+    if exit.early and exit.code in (ExitCode.SUCCEEDED, ExitCode.PREEMPTED):
+        return "Exit", f"ended with code {exit.code} before its training was over"
     silent = f"exited with code {exit.code} and left no report"
     if exit.exit_code is ExitCode.STORAGE_FULL:  # a rank that has no room for its run files has none for a report
         return "Exit", f"{silent}; its log says whether {run_files_root()} is full"

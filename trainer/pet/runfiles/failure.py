@@ -126,12 +126,11 @@ def _reserved(path: str | Path) -> Path:
 
 
 def read_failure(path: str | Path) -> Failure | None:
-    """The report, or None if the rank wrote none."""
+    """The report, or None if the rank wrote none that can be read: its launcher has to go on all the same."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return Failure(**json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    return Failure(**json.loads(text))
 
 
 def head(text: str, limit: int) -> str:

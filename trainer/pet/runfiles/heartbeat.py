@@ -168,11 +168,11 @@ class HeartbeatReader:
             os.close(self._descriptor)
 
     def read(self) -> Heartbeat | None:
-        """The newest whole record, or None while there was no file or is no record in it."""
+        """The newest whole record, or None while there was no file to be read, or is no record in it."""
         if self._descriptor is None:
             try:
                 self._descriptor = os.open(self._path, os.O_RDONLY)
-            except FileNotFoundError:
+            except OSError:
                 return None
         return _newest(self._descriptor)
 

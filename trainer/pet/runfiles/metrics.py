@@ -66,13 +66,14 @@ def write_metrics_file(path: str | Path, metrics: JobMetrics) -> None:
 
 
 def read_metrics_file(path: str | Path) -> JobMetrics | None:
-    """The newest numbers, or None before the first log window. Keys of a newer writer are ignored."""
+    """The newest numbers, or None before the first log window, or where there is nothing that can be read: its launcher
+    has to go on all the same. Keys of a newer writer are ignored."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     known = {entry.name for entry in fields(JobMetrics)}
-    values: dict[str, Any] = {key: value for key, value in json.loads(text).items() if key in known}
+    values: dict[str, Any] = {key: value for key, value in told.items() if key in known}
     for name in ("losses", "metrics", "user", "accounting"):
         values[name] = {key: math.nan if value is None else value for key, value in values.get(name, {}).items()}
     if values.get("checkpoint") is not None:
