@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness.gang import gang, left_behind
 from harness.interruptions import check_end
 from harness.training import Training
+from pet.engine.ddp import unwrap
 from pet.engine.distributed import get_rank
+from pet.engine.hooks.base import TrainHook
 from pet.engine.signals import stop_requested
 
 RANKS, NODES = 2, 2
@@ -61,7 +65,7 @@ def stops(seed: int, number: int) -> list[Stop]:
     ]
 
 
-class Stopping:
+class Stopping(TrainHook):
     """The hook on rank 0 that has the launchers signalled once; the next attempt finds its mark."""
 
     def __init__(self, moment: str, targets: list[int], twice: bool, step: int, folder: str) -> None:
@@ -71,6 +75,15 @@ class Stopping:
         self.step = step
         self.folder = Path(folder)
         self.iteration = 0
+
+    def before_train(self) -> None:
+        """In an evaluation: with its first batch."""
+
+        def fire(model: torch.nn.Module, inputs: Any) -> None:
+            if self.moment == "evaluation" and self.iteration == self.step and not model.training:
+                self._fire()
+
+        unwrap(self.trainer.model).register_forward_pre_hook(fire)
 
     def before_step(self, storage: Any) -> None:
         """In a step."""
@@ -84,11 +97,6 @@ class Stopping:
             self._fire()
         if self.moment == "slow" and get_rank() == 0 and stop_requested():
             time.sleep(SLOW_SECONDS)
-
-    def after_eval(self, metrics: Any) -> None:
-        """In an evaluation."""
-        if self.moment == "evaluation" and self.iteration == self.step:
-            self._fire()
 
     def _fire(self) -> None:
         mark = self.folder / "stop-fired"
@@ -139,10 +147,12 @@ def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
         assert codes == [PREEMPTED] * NODES
         saved = {node.termination["savedIteration"] for node in made.nodes} - {None}
         assert saved == {training.steps_done[-1]}, "all ranks leave at one step, and it is saved"
+        if stop.moment == "evaluation" and 0 in stop.targets:
+            assert training.steps_done[-1] == stop.step, "no step comes after an evaluation that was left"
+            assert f"The evaluation at iteration {stop.step} is left to the next start" in made.output
     training.environ.clear()
     with gang(training, NODES, attempt=2) as again:
         assert again.wait() == [0] * NODES, again.output
     if stop.moment not in ("peer",):
         assert training.steps_done == list(range(1, expected.steps + 1)), "no step is lost or made twice"
-    if stop.moment != "evaluation":  # which logs what it found
-        check_end(training, expected)
+    check_end(training, expected, evaluated=stop.moment == "evaluation")

@@ -9,7 +9,9 @@ import pytest
 from harness.ranks import run_ranks
 
 from pet.engine.distributed import get_rank
-from pet.engine.signals import catch_stop_signals
+from pet.engine.errors import EvaluationStopped
+from pet.engine.evaluation import until_stopped
+from pet.engine.signals import catch_stop_signals, stop_requested
 from pet.engine.stop import StopAgreement
 
 PROGRAM = """
@@ -57,3 +59,21 @@ def _boundaries_until_the_stop(step_seconds: float | None) -> int:
 @pytest.mark.parametrize(("step_seconds", "boundaries"), [(20.0, 1), (None, 1), (0.4, 2)])
 def test_where_steps_are_long_no_step_is_made_after_a_stop_signal(step_seconds: float | None, boundaries: int) -> None:
     assert run_ranks(_boundaries_until_the_stop, 2, step_seconds) == [boundaries, boundaries]
+
+
+def _left() -> tuple[int, bool]:
+    """How many batches a rank of two was given, of which rank 1 is asked to stop within the second."""
+    catch_stop_signals()
+    given = 0
+    try:
+        for batch in until_stopped(range(5)):
+            given += 1
+            if (get_rank(), batch) == (1, 1):
+                signal.raise_signal(signal.SIGTERM)
+    except EvaluationStopped:
+        return given, stop_requested() is not None
+    raise AssertionError("its numbers were taken")
+
+
+def test_an_evaluation_of_which_one_rank_is_asked_to_stop_is_left_by_all() -> None:
+    assert run_ranks(_left, 2) == [(5, False), (2, True)]

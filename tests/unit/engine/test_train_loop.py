@@ -19,6 +19,7 @@ from harness.toy import Toy, ToyData, ToyModel, short_toy, toy_config, weights
 from pet.config import Config
 from pet.engine import update as update_module
 from pet.engine.errors import StopRequested
+from pet.engine.evaluation import until_stopped
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import POINTS
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint
@@ -363,3 +364,39 @@ def test_an_evaluation_that_is_owed_saves_nothing_again(tmp_path: Path, monkeypa
     monkeypatch.setattr(TrainLoop, "save", None)
     with pytest.raises(Cut):
         training.again().run()
+
+
+@pytest.mark.parametrize("step", [2, 4], ids=["in the middle", "after the last step"])
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.usefixtures("stop_signals")
+def test_an_evaluation_is_left_for_a_stop_and_the_next_start_begins_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, within: bool
+) -> None:
+    begun: list[int] = []
+    evaluated: list[int] = []
+
+    def evaluate(model: Any) -> dict[str, float]:
+        iteration = loop.iteration
+        begun.append(iteration)
+        for batch in until_stopped(range(9)):
+            assert batch < 2 or not stops or iteration != step
+            if stops and within and (iteration, batch) == (step, 1):
+                signal.raise_signal(signal.SIGTERM)
+        evaluated.append(iteration)
+        return {"top1": 0.5}
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    training = Toy(
+        tmp_path, cfg, hooks=[] if within else [Stop(step)],
+        last_hooks=lambda session, loader: [Evaluation(session, evaluate, cfg, loader, key_metric="top1")],
+    )  # fmt: skip
+    stops, loop = True, training.build()
+    with pytest.raises(StopRequested, match=f"saved at iteration {step}"):
+        loop.run()
+    before = [2][: step // 2 - 1]
+    assert (begun, evaluated) == ([*before, *[step] * within], before)
+    monkeypatch.setattr("pet.engine.signals._requested", [])
+    stops, loop = False, training.again(hooks=[]).build()
+    loop.run()
+    assert evaluated == [2, 4]
+    assert loop.session.metrics.metrics == {"top1": 0.5}

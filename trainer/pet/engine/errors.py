@@ -34,6 +34,10 @@ class StopRequested(Exception):
     """All ranks agreed to stop at a step boundary, and the state of that step is saved."""
 
 
+class EvaluationStopped(Exception):
+    """An evaluation was left on all ranks, for one of them was asked to stop; its numbers are not known."""
+
+
 class NonFinite(ArithmeticError):
     """Losses or weights became NaN or infinite; `iteration` is the first step at which they were."""
 

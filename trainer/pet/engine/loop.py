@@ -168,7 +168,7 @@ class TrainLoop:
     def _steps(self, storage: EventStorage) -> None:
         epochs = {"epoch": 0, "max_epoch": self.loader.max_epoch} if self.loader.max_epoch else {}
         batches = iter(self.loader)
-        while self.iteration < self.max_iter:
+        while self.iteration < self.max_iter and not self.stop.agreed:
             if epochs:
                 epochs["epoch"] = self.iteration // self.loader.iter_per_epoch + 1
             self._step(batches, storage)
@@ -176,8 +176,10 @@ class TrainLoop:
             if storage.closes_window:
                 self._set_pace(storage)
             storage.step()
-            if self.iteration < self.max_iter and self.stop.reached(self.iteration):
-                self._stop()
+            if self.iteration < self.max_iter and not self.stop.agreed:
+                self.stop.reached(self.iteration)
+        if self.stop.agreed:
+            self._stop()
         self.stop.settle()
 
     def _step(self, batches: Iterator[Any], storage: EventStorage) -> None:

@@ -19,9 +19,10 @@ LATENCY_SECONDS = 0.5
 
 
 class StopAgreement:
-    """Asked once after each step, by every rank."""
+    """Asked once after each step, by every rank. `agreed`: it was asked for, and all ranks know it."""
 
     def __init__(self) -> None:
+        self.agreed = False
         self._alone = get_world_size() == 1
         self._flag = torch.zeros(1, dtype=torch.int32)
         # Shares memory with the tensor: reading it is no torch operation.
@@ -39,22 +40,34 @@ class StopAgreement:
     def reached(self, iteration: int) -> bool:
         """Whether all ranks stop after this step. Raises PeerLost if one of them is gone."""
         if self._alone:
-            return stop_requested() is not None
+            return self.now()
         if self._round is not None and self.settle():
             return True
         if iteration - self._last_round >= self._interval:
-            self._view[0] = stop_requested() is not None
-            with peer_errors():
-                self._round = dist.all_reduce(self._flag, dist.ReduceOp.MAX, group=control_group(), async_op=True)
+            self._begin()
             self._last_round = iteration
             return self._at_once and self.settle()
         return False
 
+    def now(self) -> bool:
+        """The same at once, before what a stop should not have to wait for. Collective."""
+        if self._alone:
+            self.agreed = stop_requested() is not None
+        elif not self.settle():
+            self._begin()
+            self.settle()
+        return self.agreed
+
     def settle(self) -> bool:
-        """Await the round under way, if any; whether it said stop."""
-        if self._round is None:
-            return False
+        """Await the round under way, if any; whether all ranks stop."""
+        if self._round is not None:
+            with peer_errors():
+                self._round.wait()
+            self._round = None
+            self.agreed = bool(self._view[0])
+        return self.agreed
+
+    def _begin(self) -> None:
+        self._view[0] = stop_requested() is not None
         with peer_errors():
-            self._round.wait()
-        self._round = None
-        return bool(self._view[0])
+            self._round = dist.all_reduce(self._flag, dist.ReduceOp.MAX, group=control_group(), async_op=True)

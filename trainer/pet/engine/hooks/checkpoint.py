@@ -54,8 +54,9 @@ class PeriodicCheckpoint(LoopHook):
     (0: any number) training ends. The last save and the one at a stop have to succeed. Whether there is room at all is
     asked once, after the first step, when the optimizer has all of its state.
 
-    An evaluation hears no stop signal. Where it may last longer than the time that ranks have after one, it begins with
-    a save: else a stop within it would lose what was trained since the newest checkpoint.
+    A stop may have to wait for an evaluation, as for the part of it that ranks do which were not asked. Where it may
+    last longer than the time that ranks have then, it begins with a save: else what was trained since the newest
+    checkpoint would be lost.
 
     In the `background` a periodic save waits for the copy of the state alone; how its write ended, rank 0 hears between
     later steps, and tells of it only then. The last save and the one at a stop wait for the disk.

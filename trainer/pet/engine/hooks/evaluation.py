@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pet.config import Config
 from pet.engine.ddp import broadcast_buffers, unwrap
+from pet.engine.errors import EvaluationStopped
 from pet.engine.events import EventStorage
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import LoopHook, Priority
@@ -31,8 +32,9 @@ class Evaluation(LoopHook):
     It gets the model that trains, with the averaged weights where there is an EMA, in its training mode, and sees to
     `pet.engine.evaluation.evaluating` itself.
     The save of the same step comes first, so a failure in here loses no training. A step without one gets one where the
-    evaluation is long, or not known to be short: a stop signal has to wait for its end. What was evaluated is kept in
-    the state: a run that resumes at a step whose evaluation is still owed begins with it.
+    evaluation is long, or not known to be short: a stop may have to wait for its end. What was evaluated is kept in the
+    state: a run that resumes at a step whose evaluation is still owed begins with it. So where ranks are asked to stop
+    none is begun, and one that raises EvaluationStopped is left for the next start.
     """
 
     priority = Priority.EVALUATION
@@ -81,10 +83,17 @@ class Evaluation(LoopHook):
         return iteration > 0 and (iteration == self.max_iter or (self.period > 0 and iteration % self.period == 0))
 
     def _run(self) -> None:
-        if (checkpoints := self.trainer.hooks.find(PeriodicCheckpoint)) is not None:
-            checkpoints.secure(self._seconds)
-        with self.session.within(Section.EVAL):
-            self._evaluate(self.trainer.iteration)
+        stop, iteration = self.trainer.stop, self.trainer.iteration
+        if not stop.now():
+            if (checkpoints := self.trainer.hooks.find(PeriodicCheckpoint)) is not None:
+                checkpoints.secure(self._seconds)
+            try:
+                with self.session.within(Section.EVAL):
+                    self._evaluate(iteration)
+            except EvaluationStopped:
+                stop.now()  # it is agreed: who left it was asked
+        if stop.agreed and self.evaluated_at < iteration:
+            logger.info("The evaluation at iteration %d is left to the next start", iteration)
 
     def _evaluate(self, iteration: int) -> None:
         model = unwrap(self.trainer.model)

@@ -10,18 +10,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pet.engine.distributed import get_world_size, peer_errors
-from pet.engine.evaluation import evaluating
+from pet.engine.evaluation import evaluating, until_stopped
 
 
 def evaluate(model: nn.Module, loader: DataLoader[Any], device: torch.device) -> dict[str, float]:
     """`{"top1", "top5"}`, shares of the data set from 0 to 1; collective, the same on every rank.
 
-    The loader gives each rank its own share. Counts stay on the device until the end. Raises RuntimeError unless the
-    ranks together saw as many samples as the data set has. With up to five classes, top5 is 1.
+    The loader gives each rank its own share. Counts stay on the device until the end. Raises EvaluationStopped on all
+    ranks if one was asked to stop meanwhile, and RuntimeError unless they together saw as many samples as the data set
+    has. With up to five classes, top5 is 1.
     """
     counts = torch.zeros(3, dtype=torch.int64, device=device)  # right at first, right among five, seen
     with evaluating(model):
-        for images, labels, _ in loader:
+        for images, labels, _ in until_stopped(loader):
             logits = model(images.to(device, non_blocking=True))
             counts += _count(logits, labels.to(device, non_blocking=True))
     if get_world_size() > 1:
