@@ -42,8 +42,9 @@ test-integration: programs ## a real control plane: command line, operator, node
 programs: .venv/.ready ## etcd and Kubernetes for the tests, built from source once, in some ten minutes
 	PYTHONPATH=tests $(BIN)/python -m testbed.programs
 
-test-reliability: programs ## every fault with all its repetitions; some hours
+test-reliability: programs ## every fault with all its repetitions, then test-soak; many hours
 	$(BIN)/pytest tests/reliability
+	$(MAKE) test-soak
 
 # All four side by side, with time to spare between their steps. PET_SOAK_MINUTES=5 is a first look.
 test-soak: .venv/.ready ## long trainings with a fault every half minute, and one with pauses; about two hours

@@ -12,12 +12,17 @@ import pytest
 from harness import kills, partitions, stops
 from harness.training import Training
 
+STOPS = [
+    stops.Stop("save", (1,), twice=True, step=10, seconds=0.0, ranks=4),
+    stops.Stop("evaluation", (0, 1), twice=False, step=10, seconds=0.0, workers=2),
+]
 
-@pytest.mark.parametrize("stop", [stops.Stop("save", (1,), twice=True, step=10, seconds=0.0)], ids=str)
+
+@pytest.mark.parametrize("stop", STOPS, ids=str)
 def test_all_leave_with_their_work_saved(
     stop: stops.Stop, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
 ) -> None:
-    stops.check(stop, tmp_path / "training", fashion_mnist, uninterrupted[2])
+    stops.check(stop, tmp_path / "training", fashion_mnist, uninterrupted[stop.ranks])
 
 
 DEATHS = [

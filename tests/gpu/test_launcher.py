@@ -38,7 +38,7 @@ def told(training: Training, code: int) -> list[dict[str, Any]]:
         codes = made.wait()
         print(made.output)
         assert codes == [code]
-        assert left_behind(made) == []
+        assert left_behind(*made.messages) == []
         return made.hear()
 
 

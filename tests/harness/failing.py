@@ -20,6 +20,7 @@ class FailingDisk:
 
     def __init__(self, number: int, first: int | None, last: int | None) -> None:
         self.calls = 0
+        self.refused = 0
         self._number = number
         self._first, self._last = first, last
 
@@ -28,6 +29,7 @@ class FailingDisk:
         self.calls += 1
         refused = self._first is not None and self._first <= self.calls and self.calls <= (self._last or self.calls)
         if refused and not (name == "open" and self._number == errno.EROFS and _reads(args)):
+            self.refused += 1
             raise OSError(self._number, os.strerror(self._number))
         return _real[name](*args, **options)
 

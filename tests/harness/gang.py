@@ -115,11 +115,14 @@ class Gang:
             if node.index in indices or not indices:
                 node.process.send_signal(number)
 
+    @property
+    def messages(self) -> list[Path]:
+        """Where the launchers leave their last words."""
+        return [self.folder / f"termination{node.index}" for node in self.nodes]
+
     def processes(self) -> list[int]:
         """Everything of this training that lives: launchers, ranks and their children."""
-        marks = [f"PETJOB_TERMINATION_LOG={self.folder / f'termination{node.index}'}" for node in self.nodes]
-        environs = {int(path.name): _read(path / "environ").split("\0") for path in Path("/proc").glob("[0-9]*")}
-        return [pid for pid, words in environs.items() if alive(pid) and any(mark in words for mark in marks)]
+        return processes_of(*self.messages)
 
     def close(self) -> None:
         """End what is left."""
@@ -154,10 +157,17 @@ def gang(training: Training, nodes: int, attempt: int = 1, network: Network | No
         made.close()
 
 
-def left_behind(gang: Gang) -> list[int]:
-    """Processes that outlive their launchers, once they had time to end."""
+def processes_of(*messages: Path) -> list[int]:
+    """What lives of the launchers that have to leave these termination messages, with all that they have started."""
+    marks = {f"PETJOB_TERMINATION_LOG={message}" for message in messages}
+    environs = {int(path.name): _read(path / "environ").split("\0") for path in Path("/proc").glob("[0-9]*")}
+    return [pid for pid, words in environs.items() if alive(pid) and marks.intersection(words)]
+
+
+def left_behind(*messages: Path) -> list[int]:
+    """What outlives these launchers, once it had time to end."""
     deadline = time.monotonic() + 10
-    while (left := gang.processes()) and time.monotonic() < deadline:
+    while (left := processes_of(*messages)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
 

@@ -125,7 +125,7 @@ def check(hang: Hang, folder: Path, data: Path, expected: Training) -> None:
         codes = made.wait()
         print(made.output)
         assert codes == [0] * hang.nodes
-        assert left_behind(made) == []
+        assert left_behind(*made.messages) == []
     section, frame = KINDS[hang.kind]
     named = {failure["rank"]: failure for failure in made.hear() if failure["class"] == "Hang"}
     # Of a collective that one of two ranks skips nobody can tell whose mistake it is: both are named.

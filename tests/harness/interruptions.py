@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice, product
 from pathlib import Path
 
+from harness.gang import left_behind
 from harness.training import Training, differences, fault
 
 SIGKILL, PREEMPTED = -9, 143
@@ -71,6 +72,7 @@ def check(case: Case, folder: Path, data: Path, expected: Training) -> None:
     )  # fmt: skip
     training.hooks = [fault(folder, step=case.step, rank=case.rank, target=case.target, number=case.signal)]
     code, output = training.run()
+    assert left_behind(folder / "termination.json") == []
     if case.target == "rank":
         assert code == 0, output  # the launcher started its ranks again
     elif case.signal == "SIGKILL":

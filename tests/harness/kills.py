@@ -152,7 +152,7 @@ def _one_attempt(case: Kills, number: int, kill: Kill, training: Training) -> di
     with gang(training, case.nodes, number) as made:
         codes = made.wait()
         print(made.output)
-        assert left_behind(made) == []
+        assert left_behind(*made.messages) == []
     home = kill.rank // (case.ranks // case.nodes)
     expected = [ExitCode.PEER_LOST] * case.nodes
     expected[home] = ExitCode.APP_ERROR if kill.moment else ExitCode.CRASH
@@ -169,7 +169,7 @@ def _last_attempt(case: Kills, number: int, training: Training) -> list[dict[str
         codes = made.wait()
         print(made.output)
         assert codes == [0] * case.nodes
-        assert left_behind(made) == []
+        assert left_behind(*made.messages) == []
         assert made.free_port()
     return _told(made)
 

@@ -90,7 +90,7 @@ def _check(case: Partition, training: Training, expected: Training) -> None:
                 _KINDS_CHECKED[case.kind](case, made, network)
             finally:
                 print(made.output)
-            assert left_behind(made) == []
+            assert left_behind(*made.messages) == []
             assert made.free_port()
         if case.kind == "final":
             network.heal()

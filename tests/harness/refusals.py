@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -22,12 +23,13 @@ from pet.engine.events import EventStorage
 from pet.store.folder import Folder
 
 STEPS, PERIOD, SLOW_SECONDS = 16, 2, 5.0
+_CALLS = 8  # to the disk in a save, or more
 
 
 @dataclass(frozen=True)
 class Case:
-    """From the beginning of step `since` to that of step `until` each `call`-th call to the disk, and all after it in
-    those steps, are refused; a slow disk takes five seconds for one write instead."""
+    """From the beginning of step `since` to that of step `until`, between which there is a save, the `call`-th call to
+    the disk and all after it are refused; a slow disk takes five seconds for one write instead."""
 
     kind: str  # full, broken, read-only, slow
     since: int
@@ -47,8 +49,9 @@ def cases(seed: int, number: int) -> list[Case]:
     made = []
     for position in range(number):
         since = dice.randrange(1, STEPS)
-        until = dice.randrange(since + 1, STEPS + 2)
-        made.append(Case(kinds[position % len(kinds)], since, until, dice.randrange(1, 30), dice.random() < 0.5))
+        until = dice.randrange(since + PERIOD, STEPS + 3)
+        call = dice.randrange(1, (until - since) // PERIOD * _CALLS + 1)
+        made.append(Case(kinds[position % len(kinds)], since, until, call, dice.random() < 0.5))
     return made
 
 
@@ -56,7 +59,8 @@ def check(case: Case, folder: Path) -> str:
     """Train, again if it ended by the disk, and compare with a training on a good disk. Returns how it ended."""
     expected = weights(_toy(folder / "whole", case).run())
     training = _toy(folder / "part", case)
-    training.hooks = [_During(case)]
+    fault = _During(case)
+    training.hooks = [fault]
     ending = "finished"
     try:
         loop = training.run()
@@ -70,6 +74,7 @@ def check(case: Case, folder: Path) -> str:
         told = training.session.metrics.checkpoint if training.session else None
         assert loop.iteration >= (told.iteration if told else 0)
         loop.run()
+    assert fault.disk.refused > 0, "the fault was not met"
     found = weights(loop)
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
     _sound(training.checkpoints)
@@ -105,10 +110,11 @@ class _During:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.stack = ExitStack()
+        self.disk: Any = None
 
     def before_step(self, storage: EventStorage) -> None:
         if storage.iter == self.case.since:
-            self.stack.enter_context(_fault(self.case))
+            self.disk = self.stack.enter_context(_fault(self.case))
         if storage.iter == self.case.until:
             self.stack.close()
 
@@ -124,13 +130,14 @@ def _fault(case: Case) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _slow() -> Iterator[None]:
-    write, pauses = os.write, [SLOW_SECONDS]
+def _slow() -> Iterator[SimpleNamespace]:
+    write, disk = os.write, SimpleNamespace(refused=0)
 
     def slowly(descriptor: int, data: Any) -> int:
-        if pauses:
-            time.sleep(pauses.pop())
+        if not disk.refused:
+            disk.refused = 1
+            time.sleep(SLOW_SECONDS)
         return write(descriptor, data)
 
     with patch.object(os, "write", slowly):
-        yield
+        yield disk

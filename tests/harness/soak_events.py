@@ -79,7 +79,7 @@ class Attempt:
         told = {(failure["class"], failure["rank"]) for failure in self.made.hear()}
         wrong = {cause for cause in told - self.causes if cause[0] != "PeerLost"}
         assert not wrong, f"attempt {self.number} blames {wrong}; what was done: {self.causes}:\n{output}"
-        assert left_behind(self.made) == []
+        assert left_behind(*self.made.messages) == []
         return code
 
 

@@ -20,7 +20,7 @@ from pet.engine.distributed import get_rank
 from pet.engine.hooks.base import TrainHook
 from pet.engine.signals import stop_requested
 
-RANKS, NODES = 2, 2
+NODES = 2
 PREEMPTED = 143
 WITHIN = 60.0  # seconds; a signal is passed on long before
 SLOW_SECONDS = 10.0
@@ -38,10 +38,13 @@ class Stop:
     twice: bool
     step: int
     seconds: float  # after the launchers' start, for import and init
+    ranks: int = NODES  # of all nodes
+    workers: int = 0  # of each rank's loader
 
     def __str__(self) -> str:
-        times = "twice" if self.twice else "once"
-        return f"{self.moment}-of-nodes-{'-'.join(map(str, self.targets))}-{times}-at-{self.step}-{self.seconds:.2f}"
+        nodes, times = "-".join(map(str, self.targets)), "twice" if self.twice else "once"
+        size = f"{self.ranks}-ranks-{self.workers}-workers"
+        return f"{self.moment}-of-nodes-{nodes}-{times}-at-{self.step}-{self.seconds:.2f}-{size}"
 
 
 MOMENTS = ("import", "init", "step", "save", "evaluation", "slow", "peer")
@@ -50,7 +53,7 @@ _TARGETS = ((0,), (1,), (0, 1))
 
 
 def stops(seed: int, number: int) -> list[Stop]:
-    """Every moment by turns."""
+    """Every moment by turns; some with two ranks to a node, some with loader workers."""
     dice = random.Random(seed)
     return [
         Stop(
@@ -60,6 +63,8 @@ def stops(seed: int, number: int) -> list[Stop]:
             # A save or an evaluation at the end of a period.
             step=5 * dice.randint(1, 5),
             seconds=dice.uniform(*_BEFORE_STEPS.get(MOMENTS[index % len(MOMENTS)], (0.0, 0.0))),
+            ranks=2 * NODES if index % 4 == 3 else NODES,
+            workers=2 if index % 5 == 4 else 0,
         )
         for index in range(number)
     ]
@@ -117,7 +122,8 @@ def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
     """All launchers leave with what was done so far saved, and the next attempt ends as if there had been one."""
     args = {"moment": stop.moment, "targets": list(stop.targets), "twice": stop.twice, "step": stop.step,
             "folder": str(folder)}  # fmt: skip
-    training = Training(folder, data, ranks=RANKS, steps=expected.steps, period=expected.period)
+    training = Training(folder, data, ranks=stop.ranks, workers=stop.workers, steps=expected.steps,
+                        period=expected.period)  # fmt: skip
     training.hooks = [{"type": "harness.stops:Stopping", "args": args}]
     training.environ = {"PETJOB_GRACE_SECONDS": "60"}
     if stop.moment in _BEFORE_STEPS:
@@ -131,7 +137,7 @@ def check(stop: Stop, folder: Path, data: Path, expected: Training) -> None:
             made.signal(signal.SIGTERM, *stop.targets)
         codes = made.wait()
         print(made.output)
-        assert left_behind(made) == []
+        assert left_behind(*made.messages) == []
     if stop.moment == "peer":
         # The rank that died is the cause on its node; the others could not save without it.
         assert codes[0] == 139

@@ -19,4 +19,4 @@ def test_all_leave_with_their_work_saved(
     number: int, stop: Stop, tmp_path: Path, fashion_mnist: Path, uninterrupted: dict[int, Training]
 ) -> None:
     print(f"case {number}: {stop}, PET_TEST_SEED={SEED}")
-    check(stop, tmp_path / "training", fashion_mnist, uninterrupted[2])
+    check(stop, tmp_path / "training", fashion_mnist, uninterrupted[stop.ranks])

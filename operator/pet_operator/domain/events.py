@@ -68,13 +68,21 @@ def _hung(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
 
 
 def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
-    """An attempt is expected to go on from the newest checkpoint; its ranks may have found an older one, or none."""
+    """Ranks are expected to go on from the newest checkpoint, in a new attempt or in place; they may have found an
+    older one, or none."""
     expected = old.current.from_iteration
     began = next((record.from_iteration for record in new.attempts if record.attempt == old.attempt), None)
-    if expected is None or began is None or began >= expected:
+    if expected is not None and began is not None and began < expected:
+        return (_lost(f"attempt {old.attempt} began", began, expected),)
+    former, found = (status.checkpoint.iteration if status.checkpoint else None for status in (old, new))
+    if new.attempt > old.attempt or former is None or found is None or found >= former:
         return ()
-    words = f"the checkpoint of iteration {expected} that was told of is not there any more"
-    return (Event("CheckpointLost", f"attempt {old.attempt} began at iteration {began}: {words}", warning=True),)
+    return (_lost(f"attempt {old.attempt} went on in place", found, former),)
+
+
+def _lost(what: str, iteration: int, expected: int) -> Event:
+    words = f"the checkpoint of iteration {expected} that was told of is gone or does not verify"
+    return Event("CheckpointLost", f"{what} at iteration {iteration}: {words}", warning=True)
 
 
 def _refused(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:

@@ -47,7 +47,7 @@ def test_a_checkpoint_that_ranks_did_not_find_any_more_is_not_told_of() -> None:
 
 LOST = Event(
     "CheckpointLost",
-    "attempt 1 began at iteration 5: the checkpoint of iteration 10 that was told of is not there any more",
+    "attempt 1 began at iteration 5: the checkpoint of iteration 10 that was told of is gone or does not verify",
     warning=True,
 )
 
@@ -76,3 +76,16 @@ def test_an_attempt_that_began_no_earlier_than_expected_has_lost_nothing(iterati
 def test_nothing_is_concluded_before_the_ranks_have_told_their_numbers() -> None:
     view = replace(assumed_from(10), trainers=told([leading(3, resumedFrom=None, maxIterations=None)]))
     assert decide(view, later(10)).status.current.from_iteration == 10
+
+
+def test_ranks_that_went_back_in_place_are_told_of_once() -> None:
+    view = assumed_from(5)
+    known = replace(view.status, checkpoint=CheckpointStatus(20, "model_iter20.pth"))
+    saved = {"iteration": 15, "file": "model_iter15.pth", "bytes": 1, "savedAt": None, "verified": True}
+    view = replace(view, status=known, trainers=told([leading(16, resumedFrom=15, restarts=1, checkpoint=saved)]))
+    first = decide(view, later(10))
+    words = LOST.message.replace("began at iteration 5", "went on in place at iteration 15").replace("10", "20")
+    lost = replace(LOST, message=words)
+    assert lost in transitions(view.status, first.status, view.validation)
+    again = seen(view, first)
+    assert lost not in transitions(again.status, decide(again, later(20)).status, view.validation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pet.launch.patience import ERROR_SECONDS, PEER_SECONDS, SAVE_SECONDS, patience, stop_seconds
+from pet.launch.patience import patience, stop_seconds
 from pet.runfiles.exits import ExitCode
 
 GRACE = 60.0
@@ -12,16 +12,16 @@ APP, PEER, LEFT = ExitCode.APP_ERROR, ExitCode.PEER_LOST, ExitCode.PREEMPTED
 
 # bad ends here, a rank saves, somebody was asked to stop → seconds
 TABLE: list[tuple[set[ExitCode], bool, bool, float]] = [
-    ({APP}, False, False, ERROR_SECONDS),
-    ({APP, PEER}, False, False, ERROR_SECONDS),
-    ({APP, LEFT}, False, True, ERROR_SECONDS),
+    ({APP}, False, False, 2.0),
+    ({APP, PEER}, False, False, 2.0),
+    ({APP, LEFT}, False, True, 2.0),
     # The cause is still to be told, by a rank here or on another node.
-    ({PEER}, False, False, PEER_SECONDS),
-    ({PEER, LEFT}, False, True, PEER_SECONDS),
-    (set(), False, False, PEER_SECONDS),
+    ({PEER}, False, False, 5.0),
+    ({PEER, LEFT}, False, True, 5.0),
+    (set(), False, False, 5.0),
     # The checkpoint under way is the one that a restart needs.
-    ({APP}, True, False, SAVE_SECONDS),
-    ({PEER}, True, False, SAVE_SECONDS),
+    ({APP}, True, False, 30.0),
+    ({PEER}, True, False, 30.0),
     # All are leaving by themselves, with the whole of the grace period to save in.
     ({LEFT}, False, False, stop_seconds(GRACE)),
     ({LEFT}, True, False, stop_seconds(GRACE)),
