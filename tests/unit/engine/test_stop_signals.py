@@ -4,13 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from harness.ranks import run_ranks
+from harness.toy import short_toy
 
 from pet.engine.distributed import get_rank
-from pet.engine.errors import EvaluationStopped
+from pet.engine.errors import EvaluationStopped, StopRequested
 from pet.engine.evaluation import until_stopped
+from pet.engine.events import EventStorage
 from pet.engine.signals import catch_stop_signals, stop_requested
 from pet.engine.stop import StopAgreement
 
@@ -77,3 +81,33 @@ def _left() -> tuple[int, bool]:
 
 def test_an_evaluation_of_which_one_rank_is_asked_to_stop_is_left_by_all() -> None:
     assert run_ranks(_left, 2) == [(5, False), (2, True)]
+
+
+class Uploading:
+    """What a user does on rank 0 alone once all is saved."""
+
+    priority = 99
+
+    def __init__(self, done: Path) -> None:
+        self.done = done
+
+    def before_step(self, storage: EventStorage) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def on_stop(self, reason: str) -> None:
+        if get_rank() == 0:
+            time.sleep(1.0)
+            self.done.touch()
+
+
+def _stopped(folder: str) -> bool:
+    """Whether rank 0 was done when a rank left."""
+    catch_stop_signals()
+    done = Path(folder, "done")
+    with pytest.raises(StopRequested):
+        short_toy(Path(folder), 9, "TRAIN.BATCH_SIZE", 4, hooks=[Uploading(done)]).run()
+    return done.exists()
+
+
+def test_no_rank_leaves_before_rank_0_is_done(tmp_path: Path) -> None:
+    assert run_ranks(_stopped, 2, str(tmp_path)) == [True, True]
