@@ -213,6 +213,12 @@ EARLY = [f"{SCHEDULER}.STEPS", "[1]"]  # a milestone that any run comes to
         ),
         ([f"{SCHEDULER}.LR_POW", "0.5"], "NoEffect", f"{SCHEDULER}.LR_POW", "it belongs to POLICY POLY"),
         (
+            ["SOLVER.SNAPSHOT_KEEP", "0", "SOLVER.SNAPSHOT_KEEP_EACH", "5"],
+            "NoEffect",
+            "SOLVER.SNAPSHOT_KEEP_EACH",
+            "SNAPSHOT_KEEP 0 keeps all",
+        ),
+        (
             [f"{SCHEDULER}.TOTAL_EPOCHS", "10"],
             "NeverDecays",
             f"{SCHEDULER}.STEPS",

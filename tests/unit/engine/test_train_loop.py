@@ -180,6 +180,17 @@ def test_a_stop_signal_in_the_last_step_ends_a_finished_training(tmp_path: Path)
     assert training.files == ["model_iter3.pth"]
 
 
+@pytest.mark.parametrize(("each", "expected"), [(0, [8, 10, 11]), (2, [4, 8, 10, 11]), (9, [8, 10, 11])])
+@pytest.mark.parametrize("background", [False, True])
+def test_of_older_checkpoints_each_so_many_th_periodic_one_stays(
+    tmp_path: Path, each: int, expected: list[int], background: bool
+) -> None:
+    training = short_toy(tmp_path, 11, "SOLVER.SNAPSHOT_ITER", 2, "SOLVER.SNAPSHOT_KEEP_EACH", each,
+                         "SOLVER.SNAPSHOT_BACKGROUND", background)  # fmt: skip
+    training.run()
+    assert training.files == sorted(f"model_iter{iteration}.pth" for iteration in expected)
+
+
 @pytest.mark.parametrize(("period", "expected"), [(2, [2, 4, 5]), (5, [5]), (10_000, [5]), (0, [5]), (-1, [5])])
 def test_row_4_the_last_step_is_always_saved(tmp_path: Path, period: int, expected: list[int]) -> None:
     training = short_toy(tmp_path, 5, "SOLVER.SNAPSHOT_ITER", period, "SOLVER.SNAPSHOT_KEEP", 0)

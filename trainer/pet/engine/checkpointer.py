@@ -157,6 +157,11 @@ class CheckPointer:
         if self.directory:
             self._write(lambda writer: writer.require_room(model, optimizer))
 
+    def keep_each(self, iterations: int) -> None:
+        """Keep the checkpoints of each so many-th iteration besides the newest; 0: of none."""
+        if self._writer is not None:
+            self._writer.every = iterations
+
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Scheduler, copy_latest: bool = True,
              infix: str = "iter", epoch: int | None = None, extra: dict[str, Any] | None = None,
              rank_state: dict[str, Any] | None = None, background: bool = False) -> CheckpointInfo | None:  # fmt: skip

@@ -18,12 +18,14 @@ def is_of(entry: Entry, uid: str) -> bool:
     return entry.manifest is not None and entry.manifest.owner_uid == uid
 
 
-def prune(folder: Folder, uid: str, keep: int, spared: Collection[Manifest | None]) -> None:
-    """Delete all but the newest `keep` (0: keep all) and those that are `spared`."""
+def prune(folder: Folder, uid: str, keep: int, spared: Collection[Manifest | None], every: int = 0) -> None:
+    """Delete all but the newest `keep` (0: keep all), those that are `spared`, and those of each `every`-th iteration
+    (0: of none)."""
     if keep == 0:
         return
     for entry in _own(folder, uid)[keep:]:
-        if entry.manifest not in spared:
+        stays = every > 0 and entry.manifest is not None and entry.manifest.iteration % every == 0
+        if entry.manifest not in spared and not stays:
             folder.delete(entry.file)
 
 

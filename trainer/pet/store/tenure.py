@@ -154,14 +154,14 @@ class Tenure:
         spare = retention.spare_bytes(self.folder, self.owner.uid) if deletable else 0
         require_room(self.folder.path, START_FACTOR * size, spare)
 
-    def publish(self, committed: Manifest, *, keep: int, link: bool) -> None:
+    def publish(self, committed: Manifest, *, keep: int, every: int = 0, link: bool) -> None:
         """What follows a commit: the link, and retention, which spares what was just committed and what the last load
         verified: that one is known to be good. Their errors are reported; the commit stands."""
         if link:
             with _reported("model_latest.pth was not set"):
                 self.folder.latest.point_at(committed.file)
         with _reported("older checkpoints were not removed"):
-            retention.prune(self.folder, self.owner.uid, keep, (committed, self.resumed))
+            retention.prune(self.folder, self.owner.uid, keep, (committed, self.resumed), every)
 
     def publish_best(self, committed: Manifest) -> None:
         """What follows the commit of a best model: the former one goes. An error is reported; the commit stands."""

@@ -194,6 +194,9 @@ SOLVER: Declaration = {
     "SNAPSHOT_ITER": Key(10000, int, "steps between two checkpoints; <= 0: only the last step's"),
     "SNAPSHOT_EPOCHS": Key(None, int | None, "epochs between two checkpoints, instead of SNAPSHOT_ITER"),
     "SNAPSHOT_KEEP": Key(3, int, "newest checkpoints that are kept; 0: all (Pet kept all); ours", minimum=0),
+    "SNAPSHOT_KEEP_EACH": Key(
+        0, int, "of older checkpoints, keep that of each so many-th snapshot besides; 0: none; ours", minimum=0
+    ),
     "SNAPSHOT_FAILURES": Key(
         3, int, "saves in a row that the disk may refuse before training ends, exit code 79; 0: any; ours", minimum=0
     ),

@@ -102,13 +102,15 @@ def never_decays(cfg: Known) -> Iterator[JobWarning]:
 
 
 def idle_length(cfg: Known) -> Iterator[JobWarning]:
-    """Epochs win over steps."""
+    """Epochs win over steps, and all over some."""
     if epochs := _epochs(cfg):
         yield from _idle(cfg, "SOLVER.SCHEDULER.TOTAL_ITERS", f"TOTAL_EPOCHS {epochs} sets the length")
     if cfg.SOLVER.SCHEDULER.WARM_UP_EPOCHS is not None and cfg.SOLVER.SCHEDULER.WARM_UP_ITERS:  # 0 claims nothing
         yield from _idle(cfg, "SOLVER.SCHEDULER.WARM_UP_ITERS", "WARM_UP_EPOCHS sets the length of the warm-up")
     if cfg.SOLVER.SNAPSHOT_EPOCHS:
         yield from _idle(cfg, "SOLVER.SNAPSHOT_ITER", f"SNAPSHOT_EPOCHS {cfg.SOLVER.SNAPSHOT_EPOCHS} counts instead")
+    if cfg.SOLVER.SNAPSHOT_KEEP == 0:
+        yield from _idle(cfg, "SOLVER.SNAPSHOT_KEEP_EACH", "SNAPSHOT_KEEP 0 keeps all")
 
 
 def idle_policy(cfg: Known) -> Iterator[JobWarning]:

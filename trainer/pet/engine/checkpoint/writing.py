@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 class CheckpointWriter:
     """Writes the checkpoints of one run into the folder that it owns; keeps the newest `keep`, 0: all.
 
-    `infinite`: the buffers that the model was made with infinities in, which are no sign of a run that went bad.
+    `infinite`: the buffers that the model was made with infinities in, which are no sign of a run that went bad;
+    `every`: those of each so many-th iteration are kept besides, 0: of none.
     """
 
     def __init__(self, tenure: Tenure, keep: int, config_hash: str) -> None:
@@ -44,6 +45,7 @@ class CheckpointWriter:
         self._keep = keep
         self._config_hash = config_hash
         self.infinite: Collection[str] = ()
+        self.every = 0
         self._copy = HostCopy()
         self._seconds_per_byte = 0.0  # of the last write; before the first, what it takes is not known
         self._under_way = BackgroundWrite()
@@ -80,7 +82,7 @@ class CheckpointWriter:
 
         def write(state: dict[str, Any]) -> CheckpointInfo:
             manifest = self._commit(draft, state)
-            self._tenure.publish(manifest, keep=self._keep, link=link)
+            self._tenure.publish(manifest, keep=self._keep, every=self.every, link=link)
             return self._info(manifest)
 
         if not background or not self._copy.fits(size_of(state)):

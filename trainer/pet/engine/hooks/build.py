@@ -77,6 +77,7 @@ def build_train_hooks(
             cfg.SOLVER.SNAPSHOT_ITER,
             max_iter,
             cfg.SOLVER.SNAPSHOT_FAILURES,
+            keep_each=cfg.SOLVER.SNAPSHOT_KEEP_EACH,
             background=_in_background(cfg.SOLVER.SNAPSHOT_BACKGROUND, session),
         ),
     ]

@@ -61,21 +61,28 @@ class PeriodicCheckpoint(LoopHook):
     In the `background` a periodic save waits for the copy of the state alone; how its write ended, rank 0 hears between
     later steps, and tells of it only then. The last save and the one at a stop wait for the disk.
 
+    Of the older ones, which are deleted, each `keep_each`-th periodic one stays; 0: none.
+
     What ends training is StorageFull: another start is of use once somebody has made room.
     """
 
     priority = Priority.CHECKPOINT
 
     def __init__(self, session: Session, period: int, max_iter: int, failures: int = 0, *,
-                 background: bool = False) -> None:  # fmt: skip
+                 keep_each: int = 0, background: bool = False) -> None:  # fmt: skip
         self.session = session
         self.period = period
         self.max_iter = max_iter
         self.failures = failures
+        self.keep_each = keep_each
         self.background = background
         self._failed = 0  # in a row
         self._begun, self._begun_at = 0.0, 0  # the newest save: its time and its iteration
         self._room_is_known = False
+
+    def before_train(self) -> None:
+        """Retention counts steps, since epochs may come to have another length."""
+        self.trainer.checkpointer.keep_each(self.keep_each * max(0, self.period))
 
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Save where it is due."""
