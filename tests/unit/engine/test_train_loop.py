@@ -411,3 +411,30 @@ def test_an_evaluation_is_left_for_a_stop_and_the_next_start_begins_with_it(
     loop.run()
     assert evaluated == [2, 4]
     assert loop.session.metrics.metrics == {"top1": 0.5}
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_an_evaluation_that_a_start_begins_with_is_left_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[int] = []
+
+    def evaluate(model: Any) -> dict[str, float]:
+        for batch in until_stopped(range(9)):
+            if batch == 1 and asked:
+                signal.raise_signal(signal.SIGTERM)
+        evaluated.append(loop.iteration)
+        return {"top1": 0.5}
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    training = Toy(
+        tmp_path, cfg,
+        last_hooks=lambda session, loader: [Evaluation(session, evaluate, cfg, loader, key_metric="top1")],
+    )  # fmt: skip
+    for asked in (True, True, False):
+        loop = training.again().build()
+        if asked:
+            with pytest.raises(StopRequested, match="saved at iteration 2"):
+                loop.run()
+            monkeypatch.setattr("pet.engine.signals._requested", [])
+        else:
+            loop.run()
+    assert evaluated == [2, 4]
