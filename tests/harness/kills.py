@@ -23,7 +23,9 @@ from pet.runfiles.exits import ExitCode
 # with it, where its launcher has no restart left, the whole attempt.
 WAYS = ("clock", "steps", "attempts")
 _LONGEST = 5.0  # seconds from the start of the ranks to a kill by the clock
-_WITHIN_STEP = 0.05  # seconds from the beginning of a step to a kill: it may fall into the next one, or into a save
+# Seconds from the beginning of a step to a kill: it may fall into the next one, or into a save, and not behind the step
+# that another one is planned for.
+_WITHIN_STEP = 0.05
 _MOMENTS = ("before_step", "after_backward", "after_step")
 
 
@@ -71,7 +73,7 @@ def kills(seed: int, nodes: int, injections: int) -> list[Kills]:
     while left:
         way, number = WAYS[len(runs) % len(WAYS)], min(left, dice.randint(1, 5))
         ranks = 4 if len(runs) % 7 == 6 else 2
-        steps = sorted(dice.sample(range(3, Training.steps - 10), number))
+        steps = sorted(dice.sample(range(3, Training.steps - 10, 3), number))
         each = [_drawn(dice, ranks, 0 if way == "clock" else step) for step in steps]
         runs.append(Kills(way, nodes, ranks, 2 * (len(runs) % 4 == 3), tuple(each)))
         left -= number

@@ -20,10 +20,11 @@ from harness.stores import hidden, temporary
 from harness.toy import Toy, short_toy, weights
 from pet.engine.errors import StorageFull
 from pet.engine.events import EventStorage
+from pet.engine.hooks.base import LoopHook
 from pet.store.folder import Folder
 
 STEPS, PERIOD, SLOW_SECONDS = 16, 2, 5.0
-_CALLS = 8  # to the disk in a save, or more
+_CALLS = 100  # to the disk in a save, about
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _sound(checkpoints: Path) -> None:
     assert not hidden(checkpoints, "bad")
 
 
-class _During:
+class _During(LoopHook):
     """Has the fault act during the case's steps."""
 
     def __init__(self, case: Case) -> None:
@@ -116,6 +117,7 @@ class _During:
         if storage.iter == self.case.since:
             self.disk = self.stack.enter_context(_fault(self.case))
         if storage.iter == self.case.until:
+            self.trainer.checkpointer._writer.join()  # what is written in the background meets it too
             self.stack.close()
 
     def on_exception(self, exc: BaseException) -> None:

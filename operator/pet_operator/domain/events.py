@@ -81,7 +81,7 @@ def _checkpoint_lost(old: JobStatus, new: JobStatus) -> tuple[Event, ...]:
 
 
 def _lost(what: str, iteration: int, expected: int) -> Event:
-    words = f"the checkpoint of iteration {expected} that was told of is gone or does not verify"
+    words = f"the checkpoint of iteration {expected} that was told of is gone, does not verify or was given up"
     return Event("CheckpointLost", f"{what} at iteration {iteration}: {words}", warning=True)
 
 

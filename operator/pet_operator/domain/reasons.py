@@ -118,7 +118,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "Running": "all ranks have made their first step; in a condition that is not True the phase",
         "Starting": "the phase, of a condition that is not True",
         "Restarting": "an attempt has ended, and the next begins; in a condition that is not True the phase",
-        "CheckpointLost": "the checkpoint that was told of last is gone or does not verify",
+        "CheckpointLost": "the checkpoint that was told of last is gone, does not verify or was given up",
         "OftenDisrupted": "pods are taken away so often that the next attempts come later",
     },
     "Warnings about the job, as events and in Accepted": {

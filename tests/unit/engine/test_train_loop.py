@@ -438,3 +438,17 @@ def test_an_evaluation_that_a_start_begins_with_is_left_too(tmp_path: Path, monk
         else:
             loop.run()
     assert evaluated == [2, 4]
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_an_evaluation_of_a_user_s_hook_that_is_left_ends_in_a_stop_that_saves(tmp_path: Path) -> None:
+    class Evaluating:
+        def after_step(self, storage: EventStorage, **epochs: int) -> None:
+            for batch in until_stopped(range(5)):
+                if (storage.iter, batch) == (5, 1):
+                    signal.raise_signal(signal.SIGTERM)
+
+    training = short_toy(tmp_path, 9, "SOLVER.SNAPSHOT_ITER", 4, hooks=[Evaluating()])
+    with pytest.raises(StopRequested, match="saved at iteration 5"):
+        training.run()
+    assert training.files == ["model_iter4.pth", "model_iter5.pth"]

@@ -34,8 +34,9 @@ class StopRequested(Exception):
     """All ranks agreed to stop at a step boundary, and the state of that step is saved."""
 
 
-class EvaluationStopped(Exception):
-    """An evaluation was left on all ranks, for one of them was asked to stop; its numbers are not known."""
+class EvaluationStopped(StopRequested):
+    """An evaluation was left on all ranks, for one of them was asked to stop; its numbers are not known, and nothing is
+    saved yet."""
 
 
 class NonFinite(ArithmeticError):

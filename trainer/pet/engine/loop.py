@@ -19,7 +19,7 @@ from pet.config import Config, deciding_keys
 from pet.engine.checkpointer import CheckPointer
 from pet.engine.ddp import broadcast_buffers, explain_unused, require_same_state, unwrap
 from pet.engine.distributed import get_world_size, is_main_process, is_peer_error, synchronize
-from pet.engine.errors import PeerLost, StopRequested
+from pet.engine.errors import EvaluationStopped, PeerLost, StopRequested
 from pet.engine.events import WINDOW, EventStorage
 from pet.engine.hooks.base import HookSet
 from pet.engine.hooks.point import Point, attach
@@ -172,7 +172,10 @@ class TrainLoop:
             if epochs:
                 epochs["epoch"] = self.iteration // self.loader.iter_per_epoch + 1
             self._step(batches, storage)
-            self.hooks.after_step(storage=storage, **epochs)
+            try:
+                self.hooks.after_step(storage=storage, **epochs)
+            except EvaluationStopped:  # of a user's hook
+                self.stop.now()
             if storage.closes_window:
                 self._set_pace(storage)
             storage.step()

@@ -40,7 +40,8 @@ class StopAgreement:
     def reached(self, iteration: int) -> bool:
         """Whether all ranks stop after this step. Raises PeerLost if one of them is gone."""
         if self._alone:
-            return self.now()
+            self.agreed = stop_requested() is not None
+            return self.agreed
         if self._round is not None and self.settle():
             return True
         if iteration - self._last_round >= self._interval:

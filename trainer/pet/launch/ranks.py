@@ -229,6 +229,7 @@ def _iteration(heartbeat: Heartbeat | None) -> int | None:
 def _kill_session(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # it has no member left; macOS says EPERM if all are zombies
         os.killpg(pid, signal.SIGKILL)
-    for member in members_of(pid):  # what `timeout` or a shell starts has a process group of its own
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(member, signal.SIGKILL)
+    with suppress(OSError):  # there may be no descriptor left to look with
+        for member in members_of(pid):  # what `timeout` or a shell starts has a process group of its own
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)

@@ -72,6 +72,8 @@ def read_metrics_file(path: str | Path) -> JobMetrics | None:
         told = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    if not isinstance(told, dict):
+        return None
     known = {entry.name for entry in fields(JobMetrics)}
     values: dict[str, Any] = {key: value for key, value in told.items() if key in known}
     for name in ("losses", "metrics", "user", "accounting"):
