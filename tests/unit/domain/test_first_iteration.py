@@ -47,8 +47,8 @@ def test_a_checkpoint_that_ranks_did_not_find_any_more_is_not_told_of() -> None:
 
 LOST = Event(
     "CheckpointLost",
-    "attempt 1 began at iteration 5: the checkpoint of iteration 10 that was told of is gone, does not verify or was given "
-    "up",
+    "attempt 1 began at iteration 5: the checkpoint of iteration 10 that was told of is gone, does not verify or was "
+    "given up",
     warning=True,
 )
 
