@@ -142,7 +142,7 @@ def test_where_all_are_damaged_every_rank_stops(folder: Path) -> None:
 
 def _start_below(folders: list[str]) -> Outcome:
     os.chdir(folders[get_rank()])
-    return _start("ckpt")
+    return _start("/proc/self/cwd/ckpt")
 
 
 def _start_below_unchecked(folders: list[str]) -> Outcome:
