@@ -147,10 +147,15 @@ def test_who_was_fenced_out_deletes_no_data_that_waits_for_its_manifest(
 
 
 def test_another_tools_folder_of_such_a_name_is_in_nobodys_way(tmp_path: Path) -> None:
-    (tmp_path / ".tmp-of-another-tool").mkdir()
+    theirs = tmp_path / ".tmp-of-another-tool"
+    theirs.mkdir()
     tenure, _ = opened(tmp_path)
-    (tmp_path / f".tmp-{tenure.owner.attempt}-{tenure.owner.restart}-{os.getpid()}").mkdir()
+    like_ours = tmp_path / f".tmp-{tenure.owner.attempt}-{tenure.owner.restart}-{os.getpid()}"
+    like_ours.mkdir()
     save(tenure, 10)
+    assert (tmp_path / "model_iter10.manifest.json").exists()
+    assert theirs.is_dir()
+    assert like_ours.is_dir()
 
 
 def test_an_older_record_put_back_by_a_fenced_process_is_replaced(tmp_path: Path) -> None:

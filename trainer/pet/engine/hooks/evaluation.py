@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pet.config import Config
 from pet.engine.ddp import broadcast_buffers, unwrap
@@ -19,9 +19,6 @@ from pet.engine.hooks.checkpoint import PeriodicCheckpoint, may_fail
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
