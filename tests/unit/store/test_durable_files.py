@@ -108,6 +108,7 @@ def test_an_input_output_error_that_stays_counts_as_corrupt(tmp_path: Path, monk
 
 
 def test_a_file_that_may_not_be_read_is_not_taken_for_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
     pauses = _failing_reads(monkeypatch, times=1, number=errno.EACCES)
     with pytest.raises(PermissionError):
         digest_of(str(tmp_path / "file"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -184,17 +185,19 @@ def test_row_6_anything_else_is_a_fresh_start(tmp_path: Path, prepare: Callable[
     assert opened(tmp_path)[1] is None
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
 @pytest.mark.parametrize("name", ["model_iter20.pth", "model_iter20.manifest.json"])
-def test_a_folder_in_the_place_of_a_file_is_passed_over_like_a_corrupt_one(tmp_path: Path, name: str) -> None:
+def test_what_is_no_file_is_passed_over_like_a_corrupt_one(
+        tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:  # fmt: skip
     saved(tmp_path, 10, 20)
     (tmp_path / name).unlink()
-    (tmp_path / name).mkdir()
+    make(tmp_path / name)
     assert iteration_of(opened(tmp_path)[1]) == 10
     assert len(hidden(tmp_path, "bad")) == 2
 
 
-@pytest.mark.parametrize("make", [lambda latest: latest.mkdir(), lambda latest: latest.symlink_to("model_iter9.pth")],
-                         ids=["folder", "leads nowhere"])  # fmt: skip
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda latest: latest.symlink_to("model_iter9.pth")],
+                         ids=["folder", "pipe", "leads nowhere"])  # fmt: skip
 def test_a_legacy_file_that_is_none_is_not_passed_over(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "model_latest.pth")
     with pytest.raises(CheckpointUnusable, match=r"model_latest\.pth cannot be used"):

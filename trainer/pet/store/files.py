@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import stat
 import time
 import zlib
 from collections.abc import Callable
@@ -126,24 +128,32 @@ def discard(path: str) -> None:
         os.unlink(path)
 
 
+def open_file(path: str) -> io.FileIO:
+    """A file to read, unbuffered. Raises OSError, and Corrupt if it is none: who opens a pipe waits for its writer."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise Corrupt("it is a folder" if stat.S_ISDIR(mode) else "it is no file")
+    return open(path, "rb", buffering=0)
+
+
 def read_bytes(path: str) -> bytes:
-    """The content of a small file. Raises OSError, and Corrupt if the disk cannot read it or it is a folder."""
+    """The content of a small file. Raises OSError, and Corrupt if the disk cannot read it or it is no file."""
 
     def read() -> bytes:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read()
 
     return patiently(read)
 
 
 def digest_of(path: str) -> Digest:
-    """Size and CRC32 of a file, read as a whole. Raises OSError, and Corrupt if the disk cannot read it or it is a
-    folder."""
+    """Size and CRC32 of a file, read as a whole. Raises OSError, and Corrupt if the disk cannot read it or it is no
+    file."""
 
     def read() -> Digest:
         buffer = memoryview(bytearray(_CHUNK))
         total = crc = 0
-        with open(path, "rb", buffering=0) as file:
+        with open_file(path) as file:
             while count := file.readinto(buffer):
                 total += count
                 crc = zlib.crc32(buffer[:count], crc)
@@ -153,15 +163,12 @@ def digest_of(path: str) -> Digest:
 
 
 def patiently(read: Callable[[], T]) -> T:
-    """What `read` returns. An EIO is tried again, a network volume may be late; if it stays, Corrupt is raised, and for
-    a folder at once."""
+    """What `read` returns. An EIO is tried again, a network volume may be late; if it stays, Corrupt is raised."""
     for attempt in range(READ_RETRIES + 1):
         if attempt:
             time.sleep(RETRY_SECONDS)
         try:
             return read()
-        except IsADirectoryError as error:
-            raise Corrupt("it is a folder") from error
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

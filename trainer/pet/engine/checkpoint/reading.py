@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pet.engine.checkpoint import old_pickle
-from pet.store.files import READ_RETRIES, RETRY_SECONDS, patiently
+from pet.store.files import READ_RETRIES, RETRY_SECONDS, open_file, patiently
 
 # A network volume may show a file late to another node than the one that wrote it.
 _LATE = frozenset({errno.EIO, errno.ENOENT, errno.ESTALE})
@@ -52,7 +52,7 @@ def _state(path: str) -> Any:
 
 
 def _load(path: str) -> Any:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         mapped = file.read(len(_ZIP)) == _ZIP  # zipfile.is_zipfile takes a read that fails for a no
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
