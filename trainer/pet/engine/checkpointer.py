@@ -148,14 +148,15 @@ class CheckPointer:
         if self.resumed:
             scheduler.load_state_dict(self._resumed_state["scheduler"])
 
-    def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """See whether the volume of the folder has room for checkpoints of this state, all of which is there after the
-        first step. Collective.
+    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """See whether checkpoints can hold this state, all of which is there after the first step, and whether the
+        volume of the folder has room for them. Collective.
 
-        Raises OSError on all ranks if less than twice its size is free.
+        Raises on all ranks: TypeError for a state that no load would give back, OSError if less than twice its size is
+        free.
         """
         if self.directory:
-            self._write(lambda writer: writer.require_room(model, optimizer))
+            self._write(lambda writer: writer.require_savable(model, optimizer))
 
     def keep_each(self, iterations: int) -> None:
         """Keep the checkpoints of each so many-th iteration besides the newest; 0: of none."""

@@ -56,10 +56,12 @@ class CheckpointWriter:
         """Whether a write in the background is under way, or its outcome not taken."""
         return self._under_way.under_way
 
-    def require_room(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Raise OSError (ENOSPC) if the volume is too small for a run with this state."""
-        size = size_of([model.state_dict(), optimizer.state_dict()])
-        self._tenure.require_room(size, deletable=self._keep > 0)
+    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Raise TypeError for a state that no load would give back, OSError (ENOSPC) if the volume is too small for a
+        run with it."""
+        weights, kept = model_state(model), optimizer.state_dict()
+        check_plain(kept, "optimizer")
+        self._tenure.require_room(size_of([weights, kept]), deletable=self._keep > 0)
 
     def save(
         self,

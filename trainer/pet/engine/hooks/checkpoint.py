@@ -78,7 +78,7 @@ class PeriodicCheckpoint(LoopHook):
         self.background = background
         self._failed = 0  # in a row
         self._begun, self._begun_at = 0.0, 0  # the newest save: its time and its iteration
-        self._room_is_known = False
+        self._savable = False
 
     def before_train(self) -> None:
         """Retention counts steps, since epochs may come to have another length."""
@@ -91,8 +91,8 @@ class PeriodicCheckpoint(LoopHook):
         if storage.iter == self.max_iter:
             self._save(1)
             return
-        if not self._room_is_known:
-            self._require_room(storage.iter)
+        if not self._savable:
+            self._require_savable(storage.iter)
         if self.period > 0 and storage.iter % self.period == 0:
             self._save(self.failures, background=self.background)
 
@@ -183,10 +183,10 @@ class PeriodicCheckpoint(LoopHook):
         durations = self.session.metrics.checkpoint_saves.setdefault(result, Histogram(SAVE_SECONDS))
         durations.observe(time.monotonic() - self._begun)
 
-    def _require_room(self, iteration: int) -> None:
-        self._room_is_known = True
+    def _require_savable(self, iteration: int) -> None:
+        self._savable = True
         try:
-            self.trainer.checkpointer.require_room(self.trainer.model, self.trainer.optimizer)
+            self.trainer.checkpointer.require_savable(self.trainer.model, self.trainer.optimizer)
         except OSError as error:
             note_failure(self.session, iteration, error)
             raise StorageFull(f"there is no room for checkpoints: {error}") from error
