@@ -107,7 +107,11 @@ class TrainLoop:
                 if error is raised:
                     raise
                 raise error from raised
-            self.hooks.after_train.all(storage=storage)
+            # One rank's hook may export or upload what was trained, and takes longer than any step: none is done before
+            # all are, for those that are left when others have ended count as hung.
+            with self.session.within(Section.SAVE):
+                self.hooks.after_train.all(storage=storage)
+                synchronize()
 
     def save(self, *, background: bool = False) -> CheckpointInfo | None:
         """Save the state after the last finished step, as `CheckPointer.save` does; collective.
