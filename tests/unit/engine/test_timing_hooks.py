@@ -10,7 +10,14 @@ import torch
 
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import HookSet, Priority, TrainHook
-from pet.engine.hooks.timing import COLLECT_ALL_EVERY, COLLECT_EVERY, GarbageCollection, IterationTimer, pace_seconds
+from pet.engine.hooks.timing import (
+    COLLECT_ALL_EVERY,
+    COLLECT_EVERY,
+    GarbageCollection,
+    IterationTimer,
+    collecting,
+    pace_seconds,
+)
 from pet.engine.metrics import flush_metrics
 
 
@@ -142,6 +149,15 @@ class Ring:
 
     def __init__(self) -> None:
         self.ring = self
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_at_work_for_a_while(on: bool) -> None:
+    (gc.enable if on else gc.disable)()
+    with collecting():
+        assert gc.isenabled()
+    assert gc.isenabled() == on
 
 
 @pytest.mark.usefixtures("collector")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,11 +15,13 @@ from typing import Any
 import pytest
 import torch
 from harness.hooks import Bad, Everywhere
+from harness.ranks import run_ranks
 from harness.stores import overwrite
 from harness.toy import Toy, ToyData, ToyModel, short_toy, toy_config, weights
 
 from pet.config import Config
 from pet.engine import update as update_module
+from pet.engine.distributed import get_rank
 from pet.engine.errors import StopRequested
 from pet.engine.evaluation import until_stopped
 from pet.engine.events import EventStorage
@@ -29,7 +33,7 @@ from pet.engine.hooks.schedule import LRScheduler
 from pet.engine.hooks.timing import IterationTimer
 from pet.engine.loader import TrainLoader
 from pet.engine.loop import TrainLoop
-from pet.engine.session import Session
+from pet.engine.session import Session, current_session
 from pet.engine.stop import StopAgreement
 
 
@@ -267,6 +271,29 @@ def test_the_norm_before_clipping_is_a_number_of_the_step(tmp_path: Path) -> Non
     assert norms[-1] > 1e-3
 
 
+class _Uploading:
+    """Rank 0 takes its time after the last step; the others have nothing to do there."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def after_train(self, storage: EventStorage) -> None:
+        (self.folder / f"section{get_rank()}").write_text(current_session().heartbeat.section.name)
+        if get_rank() == 0:
+            time.sleep(0.5)
+            (self.folder / "uploaded").touch()
+
+
+def _train_and_upload(folder: str) -> bool:
+    short_toy(Path(folder, str(get_rank())), 2, hooks=[_Uploading(folder)]).run()
+    return Path(folder, "uploaded").exists()
+
+
+def test_no_rank_is_done_before_the_hooks_of_all_are(tmp_path: Path) -> None:
+    assert run_ranks(_train_and_upload, 2, str(tmp_path)) == [True, True]
+    assert [(tmp_path / f"section{rank}").read_text() for rank in (0, 1)] == ["SAVE", "SAVE"]
+
+
 def test_a_training_that_is_complete_takes_no_step(tmp_path: Path) -> None:
     training = short_toy(tmp_path, 3)
     done = weights(training.run())
@@ -357,6 +384,25 @@ def test_what_a_stop_in_a_long_evaluation_would_lose_is_saved_before_it(
     )  # fmt: skip
     training.run()
     assert {iteration: there[iteration] for iteration in saved} == saved
+
+
+def test_the_collector_is_at_work_in_evaluations_and_in_no_step_but_the_first(tmp_path: Path) -> None:
+    at_work: dict[str, list[bool]] = {"evaluation": [], "step": []}
+
+    class Look:
+        def before_step(self, storage: EventStorage) -> None:
+            at_work["step"].append(gc.isenabled())
+
+    def evaluate(model: Any) -> dict[str, float]:
+        at_work["evaluation"].append(gc.isenabled())
+        return {"top1": 0.5}
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    Toy(
+        tmp_path, cfg, hooks=[Look()],
+        last_hooks=lambda session, loader: [Evaluation(session, evaluate, cfg, loader, key_metric="top1")],
+    ).run()  # fmt: skip
+    assert at_work == {"evaluation": [True, True], "step": [True, False, False, False]}
 
 
 def test_an_evaluation_that_is_owed_saves_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from pet.engine.events import EventStorage
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import LoopHook, Priority
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint, may_fail
+from pet.engine.hooks.timing import collecting
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section
@@ -85,7 +86,7 @@ class Evaluation(LoopHook):
             if (checkpoints := self.trainer.hooks.find(PeriodicCheckpoint)) is not None:
                 checkpoints.secure(self._seconds)
             try:
-                with self.session.within(Section.EVAL):
+                with self.session.within(Section.EVAL), collecting():
                     self._evaluate(iteration)
             except EvaluationStopped:
                 stop.now()  # it is agreed: who left it was asked

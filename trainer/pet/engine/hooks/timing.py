@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -95,6 +97,18 @@ class GarbageCollection(TrainHook):
         """Hand the collector back."""
         gc.unfreeze()
         gc.enable()
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """Python's own collector for a while: within what lasts for as long as many steps, garbage is not left to them."""
+    was_on = gc.isenabled()
+    gc.enable()
+    try:
+        yield
+    finally:
+        if not was_on:
+            gc.disable()
 
 
 def pace_seconds(storage: EventStorage) -> float:
