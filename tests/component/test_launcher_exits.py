@@ -121,6 +121,13 @@ def test_ranks_get_the_documented_command_line_and_environment(ends: dict[str, L
         assert "PETJOB_CHECKPOINT_DIR" not in environ
 
 
+def test_the_ranks_of_each_start_meet_in_a_store_of_their_own(ends: dict[str, Launched]) -> None:
+    for end, (starts, *_) in EXPECTED.items():
+        entries = ends[end].bench.journal("environment")
+        meetings = {(entry["start"], entry["environ"]["MASTER_PORT"]) for entry in entries}
+        assert len(meetings) == len({port for _, port in meetings}) == starts, end
+
+
 def test_output_of_ranks_is_complete_and_told_apart(ends: dict[str, Launched]) -> None:
     lines = ends["0"].out.splitlines()
     assert [line for line in lines if line.startswith("line")] == [f"line {n} of rank 0" for n in range(LINES)]
