@@ -99,7 +99,13 @@ def test_a_rank_that_waits_is_ahead_by_its_collectives_and_gives_up_at_the_limit
 
 @pytest.mark.parametrize(
     ("stall", "learnt", "silence", "limit"),
-    [("auto", 600, 1.0, 630.0), ("auto", 600, 300.0, 1530.0), ("auto", 2500, 300.0, 2530.0), ("20", 20, 9, 50)],
+    [
+        ("auto", 600, 1.0, 630.0),
+        ("auto", 600, 300.0, 1530.0),
+        ("auto", 2500, 300.0, 2530.0),
+        ("20", 600, 9, 630),
+        ("900", 900, 9, 930),
+    ],
 )
 def test_waits_are_limited_after_the_first_step_a_little_above_the_watchdog_s_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stall: str, learnt: int, silence: float, limit: float

@@ -57,8 +57,9 @@ class Watchdog:
     @property
     def patience(self) -> float:
         """The longest silence, in seconds, that is by now no hang in some section. No rank may give up before."""
-        return max(usual_limit(self._stall_seconds, self._longest[section], floor)
-                   for section, floor in self._floors.items())  # fmt: skip
+        usual = (usual_limit(self._stall_seconds, self._longest[section], floor)
+                 for section, floor in self._floors.items())  # fmt: skip
+        return max(FIRST_SECONDS, *usual)
 
     def begin(self) -> None:
         """Other ranks will be shown from now on; what was learnt is kept."""

@@ -6,7 +6,7 @@ from pet.engine.distributed import limit_waits
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import Priority, TrainHook
 from pet.engine.session import Session
-from pet.runfiles.patience import read_patience, usual_limit
+from pet.runfiles.patience import FIRST_SECONDS, read_patience, usual_limit
 
 # The launcher's watchdog has to speak first: it tells who is waited for. What it learns in a start it tells the next.
 _MARGIN_SECONDS = 30.0
@@ -27,7 +27,8 @@ class WaitLimit(TrainHook):
         if self.limit and not storage.closes_window:
             return
         own = usual_limit(self.session.environment.stall_seconds, self.session.heartbeat.longest_silence)
-        limit = max(own, self.learnt)
+        # Whatever the job demands: of the others one may still be in its second step, or compile anew.
+        limit = max(FIRST_SECONDS, own, self.learnt)
         if limit > self.limit:
             self.limit = limit
             limit_waits(limit + _MARGIN_SECONDS)
