@@ -88,6 +88,20 @@ def test_a_file_without_weights_is_named_with_its_key(tmp_path: Path, state: Any
         _filled(tmp_path, state, tiny_net())
 
 
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ({"layer.kernel": torch.ones(2), "layer.offset": torch.ones(2)},
+         "the model has backbone.conv1.weight, .*, the file layer.kernel, layer.offset"),
+        ({"head.bias": torch.ones(7)}, r"head.bias has shape \[2\], its weight head.bias \[7\]"),
+    ],
+    ids=["names", "shapes"],
+)  # fmt: skip
+def test_a_file_of_which_nothing_fits_is_no_start_from_scratch(tmp_path: Path, state: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"TRAIN\.WEIGHTS.*weights\.pth fits the model: {why}"):
+        _filled(tmp_path, state, tiny_net())
+
+
 def test_a_file_that_is_cut_off_is_named_with_its_key(tmp_path: Path) -> None:
     path = Path(_weights(tmp_path, tiny_net().state_dict()))
     path.write_bytes(path.read_bytes()[:-100])

@@ -113,7 +113,8 @@ class CheckPointer:
         """Fill the model, which is as it was made, from what was loaded; nothing is filled at a start from scratch.
 
         A resume demands the same names and shapes, else ConfigError lists the differences. Weights for a start are
-        matched by the end of their names, at dots; `mismatch_keys` are the model's keys that got none. `convert_conv1`
+        matched by the end of their names, at dots, ConfigError if none is; `mismatch_keys` are the model's keys that
+        got none. `convert_conv1`
         swaps the input channels of their stem, with `use_weights_once` each fills one key only.
         """
         model = model.module if isinstance(model, DistributedDataParallel) else model
@@ -133,6 +134,8 @@ class CheckPointer:
             if convert_conv1:
                 weights = matching.swap_stem_channels(weights, loaded.path)
             match = matching.match_by_suffix(state, weights, use_weights_once)
+            matching.check_of_use(match, loaded.path, loaded.field)
+            logger.info("%s fills %d of the model's %d weights", loaded.path, len(match.filled), len(state))
         model.load_state_dict({key: weights[name] for key, name in match.filled.items()}, strict=False)
         self.mismatch_keys = [key for key in state if key not in match.filled]
         for text in match.shapes:

@@ -80,6 +80,15 @@ def check_resumable(match: Match, file: str) -> None:
         raise ConfigError(Problem("MODEL", text) for text in (remedy, *differences))
 
 
+def check_of_use(match: Match, file: str, field: str) -> None:
+    """Raise ConfigError on `field` if no weight fits: training would begin from scratch, and nobody know it."""
+    if match.filled:
+        return
+    wanted, there = ", ".join(match.missing[:3]), ", ".join(match.unused[:3])
+    why = match.shapes[0] if match.shapes else f"the model has {wanted}, …, the file {there}, …"
+    raise ConfigError.of(field, f"no weight in {file} fits the model: {why}; give a file of the same architecture")
+
+
 def swap_stem_channels(weights: State, file: str) -> dict[str, torch.Tensor]:
     """The weights with the input channels of the stem, `conv1.weight` of 3 channels, in the order [2, 1, 0].
 
