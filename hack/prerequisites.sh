@@ -20,9 +20,13 @@ if [ -z "$python" ]; then
 elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     lacks "the venv module of $python" "$install python3-venv"
 fi
+if [ -n "${TORCH_INDEX:-}" ]; then
+    gigabytes=$((gigabytes - 6)) instead=""
+else
+    instead=", or give TORCH_INDEX=<index of CPU wheels>: 1 GB instead of 6"
+fi
 free=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1048576))
 if [ "$free" -lt "$gigabytes" ] && [ ! -e .venv/.ready ]; then
-    lacks "$gigabytes GB of free disk ($free GB are free here)" \
-        "free some, or give TORCH_INDEX=<index of CPU wheels>: 1 GB instead of 6"
+    lacks "$gigabytes GB of free disk ($free GB are free here)" "free some$instead"
 fi
 exit "$missing"

@@ -216,7 +216,7 @@ SOLVER: Declaration = {
         "ENABLED": Key(False, bool, "keep a moving average of the weights, and evaluate that; ours"),
         "DECAY": Key(0.9998, float, "part of the average that each step keeps; ours", minimum=0, maximum=1),
     },
-    "NAN_GUARD": Key(True, bool, "stop before a loss or weight that is not finite is saved; ours"),
+    "NAN_GUARD": Key(True, bool, "stop where a loss is not finite (weights that are not are never saved); ours"),
     "NAN_GUARD_SKIP": Key(False, bool, "after going back, leave out the samples of the steps that went bad; ours"),
     "DDP": {
         "FIND_UNUSED": Key("auto", bool | Literal["auto"], "parameters without gradients; auto: looked for once; ours"),
