@@ -129,6 +129,27 @@ class NormedTwice(Normed):
         self.dropout = nn.Identity()  # type: ignore[assignment]
 
 
+class Aside(Normed):
+    """One of the batch norms is named in its call, another is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.named, self.aside = nn.BatchNorm1d(8), nn.BatchNorm1d(3)
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+        return super().forward(self.named(input=inputs), targets)
+
+
+def test_a_layer_without_input_keeps_what_it_has(tmp_path: Path) -> None:
+    toy = training(tmp_path, model=Aside)
+    toy.run()
+    model = saved(toy, 6)
+    assert torch.equal(model["aside.running_mean"], torch.zeros(3))
+    assert torch.equal(model["aside.running_var"], torch.ones(3))
+    inputs = measured_inputs(toy).double()
+    assert torch.allclose(model["named.running_mean"].double(), inputs.mean(0), atol=1e-6)
+
+
 class Frozen(Normed):
     """The first layer keeps its statistics."""
 

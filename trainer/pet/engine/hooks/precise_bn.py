@@ -19,6 +19,7 @@ from pet.engine.ddp import nothing_happened
 from pet.engine.distributed import get_world_size, peer_errors
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import LoopHook, Priority
+from pet.engine.hooks.timing import collecting
 from pet.engine.signs import beat
 from pet.runfiles.heartbeat import Section
 
@@ -55,7 +56,7 @@ class PreciseBN(LoopHook):
     def after_step(self, storage: EventStorage, **epochs: int) -> None:
         """Measure where it is due."""
         if storage.iter == self.max_iter or (self.period > 0 and storage.iter % self.period == 0):
-            with self.trainer.session.within(Section.EVAL):
+            with self.trainer.session.within(Section.EVAL), collecting():
                 self._measure()
 
     @torch.no_grad()
@@ -75,11 +76,11 @@ class PreciseBN(LoopHook):
                     dist.all_reduce(of_layer)
         for layer, (count, total, squares) in zip(layers, sums, strict=True):
             mean = total / count
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.copy_(mean)
             # Running variances are unbiased estimates.
-            layer.running_var.copy_((squares / count - mean.square()) * count / (count - 1))
+            variance = (squares / count - mean.square()) * count / (count - 1)
+            for kept, measured in ((layer.running_mean, mean), (layer.running_var, variance)):
+                assert kept is not None
+                kept.copy_(torch.where(count > 1, measured, kept))  # one that had no input keeps what it has
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def _watched(layers: Sequence[_BatchNorm]) -> Iterator[list[torch.Tensor]]:
     their squares."""
     sums = [torch.zeros(3, layer.num_features, dtype=torch.float64, device=layer.running_mean.device)
             for layer in layers if layer.running_mean is not None]  # fmt: skip
-    handles = [layer.register_forward_pre_hook(_adding_to(of_layer))
+    handles = [layer.register_forward_pre_hook(_adding_to(of_layer), with_kwargs=True)
                for layer, of_layer in zip(layers, sums, strict=True)]  # fmt: skip
     try:
         yield sums
@@ -98,8 +99,8 @@ def _watched(layers: Sequence[_BatchNorm]) -> Iterator[list[torch.Tensor]]:
 
 
 def _adding_to(sums: torch.Tensor) -> Any:
-    def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        (batch,) = inputs
+    def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        (batch,) = (*inputs, *named.values())
         places = [dimension for dimension in range(batch.dim()) if dimension != 1]
         variance, mean = (value.double() for value in torch.var_mean(batch.float(), places, correction=0))
         count = torch.full_like(mean, batch.numel() // batch.shape[1])
