@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from harness.failing import KINDS, Volume, failing
+from harness.hooks import Bad
 from harness.refusals import Case, cases, check
 from harness.stores import temporary
 from harness.toy import Toy, short_toy, weights
@@ -150,6 +151,22 @@ def test_a_volume_that_is_too_small_is_found_after_the_first_step(tmp_path: Path
     with volume.mounted(), pytest.raises(StorageFull, match="no room for checkpoints"):
         loop.run()
     assert loop.iteration == 1
+
+
+def test_a_volume_that_a_training_has_filled_is_large_enough_to_go_on_in(tmp_path: Path) -> None:
+    size = _size(tmp_path / "whole")
+    training = toy(tmp_path, Bad(6, KeyError("oh")), keys=("MISC.DISPLAY_ITER", 100, "TRAIN.SAVE_AS_JSON", False))
+    with pytest.raises(KeyError):
+        training.run()
+    assert "model_iter4.pth" in training.files
+    for name in set(training.files) - {"model_iter4.pth"}:
+        (training.checkpoints / name).unlink()
+    loop = training.again(hooks=[]).build()
+    volume = Volume(training.checkpoints, 0)
+    volume.capacity = volume.used + 1.3 * size
+    with volume.mounted():
+        loop.run()
+    assert "model_iter12.pth" in training.files
 
 
 # The suite has a slow disk as well, which takes its time.

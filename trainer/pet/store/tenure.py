@@ -152,7 +152,8 @@ class Tenure:
         """Raise OSError (ENOSPC) unless a run whose checkpoints have `size` bytes can go on; `deletable` says that
         older ones may go for it."""
         spare = retention.spare_bytes(self.folder, self.owner.uid) if deletable else 0
-        require_room(self.folder.path, START_FACTOR * size, spare)
+        factor = START_FACTOR if self.resumed is None else WRITE_FACTOR  # one of the two is there
+        require_room(self.folder.path, factor * size, spare)
 
     def publish(self, committed: Manifest, *, keep: int, every: int = 0, link: bool) -> None:
         """What follows a commit: the link, and retention, which spares what was just committed and what the last load
