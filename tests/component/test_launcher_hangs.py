@@ -110,6 +110,27 @@ def test_of_two_nodes_that_both_hear_nothing_the_one_that_is_waited_for_is_the_c
     assert not any(alive(entry["pid"]) for entry in bench.journal("start"))
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_rank_that_fails_and_does_not_end_is_the_cause_by_its_own_error(bench: Bench, nodes: int) -> None:
+    # It is as far as the others: its hooks may run collectives on their way out.
+    bench.write("""
+    heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
+    heartbeat.enter(Section.STEP)
+    for number in range(1, 4):
+        heartbeat.step(number, 0.1, 0.0)
+    heartbeat.begin_collective()
+    if RANK == 1:
+        write_failure(RUN_DIR.failure(LOCAL_RANK), Failure.of(
+            ValueError("oh"), exit_code=ExitCode.APP_ERROR, attempt=1, restart=0, rank=1, iteration=3))
+    time.sleep(600)
+    """)
+    job = Job(bench, nodes, 2 // nodes, PETJOB_RESTARTS_LEFT="0", **STALL).start()
+    verdict = job.verdicts()[nodes - 1]
+    assert (verdict.code, verdict.rank, verdict.type, verdict.message) == (ExitCode.APP_ERROR, 1, "ValueError", "oh")
+    if nodes == 2:
+        assert job.verdicts()[0].code is ExitCode.PEER_LOST
+
+
 def test_ranks_that_stand_still_together_are_all_named(bench: Bench) -> None:
     """Of a collective that one of two ranks has skipped nobody can tell whose mistake it is."""
     bench.write(SCRIPT.format(how="never", rank=7))

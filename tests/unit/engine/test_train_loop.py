@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import math
 import os
 import signal
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from harness.hooks import Bad, Everywhere
@@ -152,7 +154,7 @@ def test_every_point_is_called_in_its_place(tmp_path: Path) -> None:
     stopped = Everywhere()
     with pytest.raises(StopRequested):
         short_toy(tmp_path / "stopped", 3, hooks=[stopped, Stop(1)]).run()
-    assert stopped.calls == ["before_train", *step, "on_stop", "on_checkpoint", "after_train"]
+    assert stopped.calls == ["before_train", *step, "on_checkpoint", "on_stop", "after_train"]
     assert {*hook.calls, *failing.calls, *stopped.calls} == set(POINTS)
 
 
@@ -166,7 +168,7 @@ def test_every_point_is_called_in_one_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="oh"):
         Toy(tmp_path, cfg, hooks=[hook, Stop(3), Refusing()], last_hooks=evaluation(cfg)).run()
     assert set(hook.calls) == set(POINTS)
-    assert hook.calls[-4:] == ["on_stop", "on_checkpoint", "on_exception", "after_train"]
+    assert hook.calls[-4:] == ["on_checkpoint", "on_stop", "on_exception", "after_train"]
 
 
 @pytest.mark.usefixtures("stop_signals")
@@ -282,6 +284,62 @@ def test_a_state_that_no_checkpoint_can_hold_is_told_after_the_first_step(tmp_pa
     with pytest.raises(TypeError, match=r"extra\['hooks'\]\['Odd'\]\['seen'\] is a builtins\.set"):
         loop.run()
     assert loop.iteration == 1
+
+
+class _Drawing:
+    """Draws before the first step, as every iterator of a loader does, and in each."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[int, float] = {}
+
+    def before_train(self) -> None:
+        torch.rand(7)
+
+    def before_step(self, storage: EventStorage) -> None:
+        self.drawn[storage.iter] = float(torch.rand(()))
+
+
+def test_what_a_hook_draws_before_the_first_step_changes_nothing_that_is_resumed(tmp_path: Path) -> None:
+    whole, cut, rest = _Drawing(), _Drawing(), _Drawing()
+    short_toy(tmp_path / "whole", 6, hooks=[whole]).run()
+    training = short_toy(tmp_path / "cut", 6, "SOLVER.SNAPSHOT_ITER", 2, hooks=[cut, Bad(5, KeyError("oh"))])
+    with pytest.raises(KeyError):
+        training.run()
+    training.again(hooks=[rest]).run()
+    assert rest.drawn == {step: whole.drawn[step] for step in (5, 6)}
+
+
+def test_what_was_loaded_is_let_go_of_before_the_first_step(tmp_path: Path) -> None:
+    class Mapped:
+        def before_step(self, storage: EventStorage) -> None:
+            self.files = Path("/proc/self/maps").read_text()
+
+    training = short_toy(tmp_path, 4, hooks=[Bad(3, KeyError("oh"))]).again(cfg=toy_config(
+        "SOLVER.SCHEDULER.TOTAL_ITERS", 4, "SOLVER.SNAPSHOT_ITER", 2))  # fmt: skip
+    with pytest.raises(KeyError):
+        training.run()
+    loop = training.again(hooks=[mapped := Mapped()]).build()
+    assert str(training.checkpoints) in Path("/proc/self/maps").read_text()
+    loop.run()
+    assert str(training.checkpoints) not in mapped.files
+
+
+class _Numbers(NamedTuple):
+    given: Any
+    told: float
+
+
+@pytest.mark.parametrize("numbers", [_Numbers(np.float32(0.5), 0.5), _Numbers(torch.tensor(0.25), 0.25)])
+def test_an_evaluation_may_give_numbers_of_any_kind(tmp_path: Path, numbers: _Numbers) -> None:
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 1)
+    loop = Toy(
+        tmp_path, cfg,
+        last_hooks=lambda session, loader: [
+            Evaluation(session, lambda model: {"top1": numbers.given}, cfg, loader, key_metric="top1")
+        ],
+    ).run()  # fmt: skip
+    assert loop.session.metrics.metrics == {"top1": numbers.told}
+    assert json.loads(loop.session.run_dir.metrics(0).read_text())["metrics"] == {"top1": numbers.told}
 
 
 class _Uploading:

@@ -104,6 +104,11 @@ class CheckPointer:
         changed = [name for name in {**before, **keys} if before and before.get(name) != keys.get(name)]
         return texts + [f"{name} was {before.get(name)}, is {keys.get(name)}" for name in changed]
 
+    def release(self) -> None:
+        """Let go of what was loaded, once all of it is in its place: as long as it is mapped its room on the volume is
+        not free, although it was deleted."""
+        self._loaded = self.checkpoint = None
+
     def rank_state(self, rank: int) -> dict[str, Any] | None:
         """What that rank gave to `save`; None without it, or if it was saved by another number of ranks."""
         ranks = self._resumed_state.get("ranks") or []
@@ -114,8 +119,8 @@ class CheckPointer:
 
         A resume demands the same names and shapes, else ConfigError lists the differences. Weights for a start are
         matched by the end of their names, at dots, ConfigError if none is; `mismatch_keys` are the model's keys that
-        got none. `convert_conv1`
-        swaps the input channels of their stem, with `use_weights_once` each fills one key only.
+        got none. `convert_conv1` swaps the input channels of their stem, with `use_weights_once` each fills one key
+        only.
         """
         model = model.module if isinstance(model, DistributedDataParallel) else model
         if self._writer is not None:

@@ -16,13 +16,14 @@ from typing import NoReturn
 
 from pet.config import ConfigError
 from pet.engine.distributed import destroy_process_group
-from pet.engine.errors import StopRequested, exit_code, says_all
+from pet.engine.errors import StopRequested, exit_code
+from pet.engine.report import report
 from pet.engine.session import Session, open_session
 from pet.engine.workers import end_workers
 from pet.launch.handover import ensure_ranks
 from pet.launch.options import UsageParser
 from pet.runfiles.exits import ExitCode
-from pet.runfiles.failure import Failure, message_of, reserve_failure, write_failure
+from pet.runfiles.failure import reserve_failure
 from pet.runfiles.heartbeat import Section
 from pet.runfiles.stacks import offer_stacks
 from pet.store.errors import NO_ROOM
@@ -86,35 +87,13 @@ def _leave(session: Session, error: BaseException) -> NoReturn:
     """
     code = exit_code(error)
     if not isinstance(error, StopRequested):
-        _report(session, error, code)
+        report(session, error)
     else:
         session.enter(Section.DONE)
         destroy_process_group()
     end_workers()
     _flush()
     os._exit(code)
-
-
-def _report(session: Session, error: BaseException, code: ExitCode) -> None:
-    if isinstance(error, ConfigError) and session.rank == 0:
-        logging.getLogger("pet").error("%s", error)
-    elif not isinstance(error, ConfigError):
-        traceback = None if says_all(error) else error
-        kind = ": ".join(dict.fromkeys((code.exit_class, type(error).__name__)))
-        logger.error("rank %d ends: %s: %s", session.rank, kind, message_of(error), exc_info=traceback)
-    failure = Failure.of(
-        error,
-        exit_code=code,
-        attempt=session.attempt,
-        restart=session.restart,
-        rank=session.rank,
-        iteration=session.iteration,
-    )
-    try:
-        session.run_dir.create()  # a cleaner of temporary files may have taken it
-        write_failure(session.run_dir.failure(session.local_rank), failure)
-    except OSError as full:
-        logger.error("the failure report was not written: %s", full)
 
 
 def _flush() -> None:

@@ -26,6 +26,7 @@ from pet.engine.hooks.point import Point, attach
 from pet.engine.loader import TrainLoader
 from pet.engine.memory import explain_out_of_memory, keep_memory_snapshot
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_host_metrics, write_metrics
+from pet.engine.report import report
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session, current_session
@@ -97,10 +98,16 @@ class TrainLoop:
             try:
                 self._restore()
                 self.hooks.before_train.all()
+                self._restore_random_state()
+                self.checkpointer.release()
+                self.hooks.catch_up()
                 self._steps(storage)
             except BaseException as raised:
                 error = self._explained(raised)
                 if not isinstance(error, StopRequested):
+                    if error is not raised:
+                        error.__cause__ = raised
+                    report(self.session, error)  # hooks may take their time now, or never come back
                     self._tell(self.hooks.on_exception, error, exc=error)
                 self._tell(self.hooks.after_train, error, storage=storage)
                 self.session.publish()
@@ -148,7 +155,7 @@ class TrainLoop:
         )  # fmt: skip
 
     def _restore(self) -> None:
-        """The state beside model, optimizer and scheduler. Random state comes last: nothing may draw after it."""
+        """The state beside model, optimizer and scheduler, but for the random one."""
         require_same_state(self.model, self.optimizer)
         if self.cfg.SOLVER.NAN_GUARD_SKIP and (places := self.checkpointer.left_out):
             self.loader.leave_out(places)
@@ -165,6 +172,9 @@ class TrainLoop:
         self._update.precision.load_state_dict(extra.get("scaler", {}))
         self._storage.load_state_dict(extra.get("storage", {}))
         self.hooks.load_state_dict(extra.get("hooks", {}))
+
+    def _restore_random_state(self) -> None:
+        """Last of all, since a hook may draw before the first step, as every iterator of a loader does."""
         state = self.checkpointer.rank_state(self.session.rank)
         if state is not None:
             set_rng_state(state["rng"])

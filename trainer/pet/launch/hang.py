@@ -18,6 +18,7 @@ from pet.launch.watchdog import Stall, Watchdog
 from pet.runfiles.exits import ExitCode
 from pet.runfiles.failure import Failure
 from pet.runfiles.heartbeat import Heartbeat
+from pet.runfiles.place import Place
 from pet.runfiles.stacks import Stacks
 
 # For the stacks to be written, and the other launchers to answer.
@@ -25,6 +26,8 @@ _DUMP_SECONDS = 2.0
 # For them to know whom they will name, from when this one knows.
 _SETTLE_SECONDS = 2.0
 _WAKE_SECONDS = 0.3
+# A rank that has failed comes before all others: however far it is, it is in what hooks do at the end.
+_LEAVING: Place = (-2, -2, -2)
 _POLL_SECONDS = 0.1
 
 
@@ -49,8 +52,9 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
         return False
     scene = _Scene(beats, group.ask_stacks(), {rank: state_of(group.pids[rank]) for rank in group.running})
     stopped = tuple(rank for rank in stall.ranks if scene.states[rank] == STOPPED)
+    told = group.told()
     # Of ranks that are equally far it is those that others wait for: they come before.
-    claim = (*stall.place, 0 if stopped else 1)
+    claim = (*(_LEAVING if told else stall.place), 0 if stopped else 1)
     places = _wait(peers, claim)
     if (now := watchdog.lowest(group.heartbeats())) is None or now.place != stall.place:
         return False  # they go on after all
@@ -58,7 +62,7 @@ def end_hang(watchdog: Watchdog, group: RankGroup, peers: Peers, *, others_ended
     if all(claim <= place for place in places.values()):
         stall = replace(stall, ranks=stopped or stall.ranks)
         mute = [node for node in peers.others if node not in places]
-        group.condemn({rank: _account(group, scene, rank, stall, mute) for rank in stall.ranks})
+        group.condemn(told or {rank: _account(group, scene, rank, stall, mute) for rank in stall.ranks})
         watchdog.excuse(beats, stall)
     if not stopped:  # what was woken must not run on
         # The end of one rank ends those that wait with it, which would then have only lost a peer.

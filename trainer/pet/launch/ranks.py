@@ -134,9 +134,15 @@ class RankGroup:
             if local_rank not in self.exits:
                 self._processes[local_rank].send_signal(signal.SIGCONT)
 
+    def told(self) -> dict[int, Failure]:
+        """The ranks (local) that run and have told the error by which they end, with it; not of a peer they lost."""
+        reports = {local_rank: read_failure(self.directory.failure(local_rank)) for local_rank in self.running}
+        return {local_rank: failure for local_rank, failure in reports.items()
+                if failure is not None and failure.exit_code != ExitCode.PEER_LOST}  # fmt: skip
+
     def condemn(self, accounts: Mapping[int, Failure]) -> None:
-        """These ranks (local) hang, and are about to be killed for it: however they end, they are the cause, by these
-        accounts."""
+        """These ranks (local) hang, or have failed and do not end, and are about to be killed for it: however they end,
+        they are the cause, by these accounts."""
         self._hung |= accounts
 
     def kill(self) -> None:

@@ -96,7 +96,7 @@ class TrainHook:
         """A checkpoint is about to be written; what is added to `state` is saved in it."""
 
     def on_stop(self, reason: str) -> None:
-        """All ranks agreed to stop after this step; the state is not saved yet."""
+        """All ranks agreed to stop after this step; its state is saved, if there was time for it."""
 
     def on_exception(self, exc: BaseException) -> None:
         """Training ends by this error."""
@@ -105,6 +105,7 @@ class TrainHook:
         """After the last step, however training ended."""
 
 
+_EPOCHS = ("epoch", "max_epoch")
 POINTS = tuple(name for name, value in vars(TrainHook).items() if inspect.isfunction(value))
 
 
@@ -112,6 +113,9 @@ class LoopHook(TrainHook):
     """A hook of the engine that acts on the loop: saves, evaluates. Its `trainer` is the loop itself."""
 
     trainer: TrainLoop
+
+    def catch_up(self) -> None:
+        """All state is that after the last finished step, the random one too: do what this step is still owed."""
 
 
 class _View:
@@ -176,8 +180,8 @@ class HookSet:
         self.after_step = self._bind("after_step")
         self.after_eval = self._bind("after_eval")
         self.on_checkpoint = self._bind("on_checkpoint")
-        self.on_stop = self._bind("on_stop")
         # What the next start depends on comes before what users' hooks may take their time for.
+        self.on_stop = self._bind("on_stop", first=LoopHook)
         self.on_exception = self._bind("on_exception", first=LoopHook)
         self.after_train = self._bind("after_train")
 
@@ -186,6 +190,12 @@ class HookSet:
         for entry in self.hooks:
             if isinstance(entry.hook, TrainHook):
                 entry.hook.trainer = loop if isinstance(entry.hook, LoopHook) else _View(loop)
+
+    def catch_up(self) -> None:
+        """Call the engine's hooks that may have been cut off by the end of the start before."""
+        for entry in self.hooks:
+            if isinstance(entry.hook, LoopHook):
+                entry.hook.catch_up()
 
     def find(self, kind: type[Hook]) -> Hook | None:
         """The first hook of a class, None without one."""
@@ -211,7 +221,7 @@ class HookSet:
         for entry in sorted(self.hooks, key=lambda entry: not isinstance(entry.hook, first)):
             method = getattr(entry.hook, point, None)
             if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
-                calls.append(accepting(method))
+                calls.append(accepting(method, f"{point} of hook {entry.name}", _given_at(point)))
                 names.append(entry.name)
         return Point(calls, lambda place, error: self._blame(names[place], point, error))
 
@@ -223,6 +233,13 @@ class HookSet:
         self._blamed = error
         self.errors[name] = self.errors.get(name, 0) + 1
         error.add_note(f"raised by hook {name} in {point}")
+
+
+def _given_at(point: str) -> list[str]:
+    """The keywords with which the loop calls a point, those of epoch mode included."""
+    _, *parameters = inspect.signature(getattr(TrainHook, point)).parameters.values()
+    named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    return named + [*_EPOCHS] * (len(named) < len(parameters))
 
 
 def _require_unique_names(named: Sequence[NamedHook]) -> None:

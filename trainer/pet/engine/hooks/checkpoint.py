@@ -107,6 +107,8 @@ class PeriodicCheckpoint(LoopHook):
 
     def on_stop(self, reason: str) -> None:
         """The state of the step at which all ranks stop, unless the time until they are killed is too short for it."""
+        if on_rank_0(self._is_committed):
+            return
         seconds = stop_seconds(self.session.environment.grace_seconds) - stopping_seconds()
         if self.trainer.checkpointer.fits_in(seconds, self.trainer.model, self.trainer.optimizer):
             self._save(1)
@@ -148,6 +150,11 @@ class PeriodicCheckpoint(LoopHook):
                 self._tell_launcher()
                 accounting = self.session.metrics.accounting
                 accounting["stallSeconds"] = accounting.get("stallSeconds", 0.0) + time.monotonic() - began
+
+    def _is_committed(self) -> bool:
+        """Whether rank 0 knows the state of the last finished step to be on the disk."""
+        newest = self.session.metrics.checkpoint
+        return newest is not None and newest.iteration == self.trainer.iteration
 
     def _hear(self, failures: int, *, wait: bool = False) -> None:
         """How a write in the background has ended, if one has."""

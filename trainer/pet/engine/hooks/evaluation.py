@@ -57,7 +57,7 @@ class Evaluation(LoopHook):
         self.evaluated_at = 0
         self._seconds = math.inf  # of the evaluation before; not known yet
 
-    def before_train(self) -> None:
+    def catch_up(self) -> None:
         """Evaluate first if the checkpoint was saved and its evaluation was not done any more."""
         if self._due(self.trainer.iteration) and self.evaluated_at < self.trainer.iteration:
             self._run()
@@ -99,7 +99,7 @@ class Evaluation(LoopHook):
         average = self.trainer.hooks.find(EMA)
         begun = time.monotonic()
         with average.swapped() if average else nullcontext():
-            self.newest = self.evaluate(model)
+            self.newest = {name: float(value) for name, value in self.evaluate(model).items()}
         self._seconds = time.monotonic() - begun
         self.evaluated_at = iteration
         numbers = "  ".join(f"{name}: {value:.4f}" for name, value in self.newest.items())
