@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partialmethod
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pet.config import ConfigError
-from pet.engine.errors import NonFiniteLoss, PeerLost, StopRequested
+from pet.engine.errors import EvaluationStopped, NonFiniteLoss, PeerLost, StopRequested
 from pet.engine.hooks.base import POINTS, HookSet, LoopHook, Priority, TrainHook
 from pet.engine.hooks.point import Point
 
@@ -97,23 +98,82 @@ def test_a_hook_without_a_priority_runs_as_a_user_s() -> None:
     assert calls == ["plain", "writer"]
 
 
-def test_on_an_error_the_engine_s_hooks_go_before_those_that_may_take_their_time() -> None:
+@pytest.mark.parametrize(("point", "keywords"), [("on_exception", {"exc": ValueError()}), ("on_stop", {"reason": ""})])
+def test_at_the_end_the_engine_s_hooks_go_before_those_that_may_take_their_time(
+    point: str, keywords: dict[str, Any]
+) -> None:
     calls: list[str] = []
 
     class Slow:
         priority = Priority.TIMER
 
-        def on_exception(self, exc: BaseException) -> None:
-            calls.append("user")
-
     class Saving(LoopHook):
         priority = Priority.CHECKPOINT
 
-        def on_exception(self, exc: BaseException) -> None:
-            calls.append("engine")
-
-    HookSet([Slow(), Saving()]).on_exception.all(exc=ValueError())
+    setattr(Slow, point, lambda self, **keywords: calls.append("user"))
+    setattr(Saving, point, lambda self, **keywords: calls.append("engine"))
+    getattr(HookSet([Slow(), Saving()]), point).all(**keywords)
     assert calls == ["engine", "user"]
+
+
+def test_an_evaluation_that_was_left_for_a_stop_leaves_no_hook_of_the_step_out() -> None:
+    calls: list[str] = []
+
+    class Evaluating:
+        def before_step(self, storage: Any) -> None:
+            raise EvaluationStopped
+
+    hooks = HookSet([Recorder("before", calls, 1), Evaluating(), Recorder("after", calls, 99)])
+    with pytest.raises(EvaluationStopped):
+        hooks.before_step(storage=None)
+    assert calls == ["before", "after"]
+    assert hooks.errors == {}
+
+
+class Decorated:
+    """Its methods do not carry the names of their points."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def _note(self, storage: Any) -> None:
+        self.calls.append(storage)
+
+    after_step = _note
+    before_step = partialmethod(_note)
+
+    def after_train(self) -> None:
+        self.calls.append("end")
+
+
+def test_a_method_is_given_what_it_takes_whatever_it_is_called() -> None:
+    hook = Decorated()
+    hooks = HookSet([hook])
+    hooks.before_step(storage=1)
+    hooks.after_step(storage=2, epoch=1, max_epoch=3)
+    hooks.after_train(storage=3)
+    assert hook.calls == [1, 2, "end"]
+
+
+def test_a_method_that_could_not_be_called_is_refused_before_training() -> None:
+    class Wrong:
+        def after_eval(self, numbers: Any, verbose: bool = False) -> None: ...
+
+    with pytest.raises(ConfigError, match=r"TRAIN\.HOOKS.*after_eval of hook Wrong takes 'numbers'.*given metrics, by"):
+        HookSet([Wrong()])
+
+
+def test_a_property_is_not_looked_into_for_names_that_are_like_points(caplog: pytest.LogCaptureFixture) -> None:
+    class Hook(TrainHook):
+        @property
+        def on_gpu(self) -> bool:
+            return self.trainer.device.type == "cuda"
+
+        def after_steps(self) -> None: ...
+
+    HookSet([Hook()])
+    assert "after_steps is no hook point" in caplog.text
+    assert "on_gpu" not in caplog.text
 
 
 def test_the_second_hook_of_a_class_demands_a_name() -> None:

@@ -5,34 +5,46 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+from pet.config.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 Call = Callable[..., None]
 
 
-def accepting(method: Call) -> Call:
-    """The method itself, or, where it does not take every keyword of its point, one that leaves the rest out.
+def accepting(method: Call, place: str, given: Collection[str]) -> Call:
+    """The method itself, or, where it does not take every keyword that is `given` at its point, one that leaves the
+    rest out.
 
-    Users' hooks are written with and without `**kwargs`; epoch mode gives `after_step` two keywords more.
+    Users' hooks are written with and without `**kwargs`; epoch mode gives `after_step` two keywords more. Raises
+    ConfigError for one that could not be called; `place` names it.
     """
-    parameters = inspect.signature(method).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    parameters = inspect.signature(method).parameters.values()
+    various = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    for parameter in parameters:
+        by_name = parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in given
+        if not by_name and parameter.default is parameter.empty and parameter.kind not in various:
+            there = f"it is given {', '.join(sorted(given))}, by name" if given else "it is given nothing"
+            raise ConfigError.of("TRAIN.HOOKS", f"{place} takes {parameter.name!r}: {there}")
+    names = frozenset(given) & {parameter.name for parameter in parameters}
+    if len(names) == len(given) or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return method
-    names = frozenset(parameters)
 
     def call(**keywords: Any) -> None:
         method(**{name: value for name, value in keywords.items() if name in names})
 
-    return call if method.__name__ == "after_step" and not {"epoch", "max_epoch"} <= names else method
+    return call
 
 
 def warn_of_near_misses(hook: Any, points: Sequence[str]) -> None:
     """A method that looks like a point but is none is never called; it may be a helper, so this is no error."""
     for name in sorted({name for kind in type(hook).__mro__ for name in vars(kind)}):
-        if name.startswith(("before_", "after_", "on_")) and name not in points and callable(getattr(hook, name)):
+        if not name.startswith(("before_", "after_", "on_")) or name in points:
+            continue
+        if callable(inspect.getattr_static(hook, name)):  # a property would run the user's code
             nearest = difflib.get_close_matches(name, points, n=1, cutoff=0.0)[0]
             logger.warning(
                 "hook %s: %s is no hook point and is never called; the nearest is %s",

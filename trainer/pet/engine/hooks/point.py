@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from operator import length_hint
 from typing import Any
 
-from pet.engine.errors import says_all
+from pet.engine.errors import EvaluationStopped, says_all
 from pet.engine.hooks.methods import Call
 
 logger = logging.getLogger(__name__)
@@ -22,15 +22,23 @@ class Point:
         self._blame = blame
 
     def __call__(self, **keywords: Any) -> None:
-        """Call one after the other; the first error ends it."""
-        left = iter(self.calls)
-        try:
-            for call in left:
-                call(**keywords)
-        except Exception as error:
-            # By what is left: two hooks may have one function, so that the call does not tell its place.
-            self._blame(len(self.calls) - length_hint(left) - 1, error)
-            raise
+        """Call one after the other; the first error ends it. An evaluation that was left for a stop is raised only
+        after all are called: the step is whole, and so is to be what hooks keep of it."""
+        left, stopped = iter(self.calls), None
+        while True:
+            try:
+                for call in left:
+                    call(**keywords)
+            except EvaluationStopped as error:
+                stopped = error
+            except Exception as error:
+                # By what is left: two hooks may have one function, so that the call does not tell its place.
+                self._blame(len(self.calls) - length_hint(left) - 1, error)
+                raise
+            else:
+                break
+        if stopped is not None:
+            raise stopped
 
     def all(self, **keywords: Any) -> None:
         """Call every one even if some fail; then raise the first error, with the others attached."""
