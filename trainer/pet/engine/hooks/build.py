@@ -19,11 +19,12 @@ from pet.engine.ddp import unwrap
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import Priority
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint
+from pet.engine.hooks.garbage import GarbageCollection
 from pet.engine.hooks.precise_bn import PreciseBN, batch_norms
 from pet.engine.hooks.profiling import Profiler
 from pet.engine.hooks.reporting import MetricReducer, PeriodicWriter
 from pet.engine.hooks.schedule import LRScheduler
-from pet.engine.hooks.timing import GarbageCollection, IterationTimer
+from pet.engine.hooks.timing import IterationTimer
 from pet.engine.hooks.waits import WaitLimit
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session

@@ -16,7 +16,7 @@ from pet.engine.events import EventStorage
 from pet.engine.hooks.average import EMA
 from pet.engine.hooks.base import LoopHook, Priority
 from pet.engine.hooks.checkpoint import PeriodicCheckpoint, may_fail
-from pet.engine.hooks.timing import collecting
+from pet.engine.hooks.garbage import collecting
 from pet.engine.loader import TrainLoader
 from pet.engine.session import Session
 from pet.runfiles.heartbeat import Section

@@ -19,7 +19,7 @@ from pet.engine.ddp import nothing_happened
 from pet.engine.distributed import get_world_size, peer_errors
 from pet.engine.events import EventStorage
 from pet.engine.hooks.base import LoopHook, Priority
-from pet.engine.hooks.timing import collecting
+from pet.engine.hooks.garbage import collecting
 from pet.engine.signs import beat
 from pet.runfiles.heartbeat import Section
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -16,9 +13,6 @@ from pet.engine.logger import clock
 from pet.engine.metrics import write_host_metrics
 
 logger = logging.getLogger(__name__)
-
-COLLECT_EVERY = 50  # steps
-COLLECT_ALL_EVERY = 20 * COLLECT_EVERY
 
 
 class IterationTimer(TrainHook):
@@ -72,43 +66,6 @@ class IterationTimer(TrainHook):
             self.step_seconds / self.counted,
         )
         logger.info("Total training time: %s (%s on hooks)", clock(total), clock(max(0.0, total - self.step_seconds)))
-
-
-class GarbageCollection(TrainHook):
-    """Collects Python's garbage at the same step on all ranks, so that no rank pauses alone: the young often, what has
-    outlived a collection now and then.
-
-    What is alive after the first step lives as long as the run: it is moved out of the collector's sight.
-    """
-
-    priority = Priority.TIMER
-
-    def after_step(self, storage: EventStorage, **epochs: int) -> None:
-        """Freeze once, then collect now and then."""
-        if gc.isenabled():
-            gc.disable()
-            gc.freeze()
-        elif storage.iter % COLLECT_ALL_EVERY == 0:
-            gc.collect()
-        elif storage.iter % COLLECT_EVERY == 0:
-            gc.collect(1)
-
-    def after_train(self, storage: EventStorage) -> None:
-        """Hand the collector back."""
-        gc.unfreeze()
-        gc.enable()
-
-
-@contextmanager
-def collecting() -> Iterator[None]:
-    """Python's own collector for a while: within what lasts for as long as many steps, garbage is not left to them."""
-    was_on = gc.isenabled()
-    gc.enable()
-    try:
-        yield
-    finally:
-        if not was_on:
-            gc.disable()
 
 
 def pace_seconds(storage: EventStorage) -> float:
