@@ -138,9 +138,7 @@ class Toy:
         precise_bn_args = None
         if cfg.TEST.PRECISE_BN.ENABLED:
             precise_bn_args = [make_precise_bn_loader(cfg, data, self.collate), model, device]
-        if session.world_size > 1 or cfg.MISC.COMPILE:
-            inputs, targets, indices = loader.first_batch()
-            model = distribute(model, cfg, (inputs.to(device), targets.to(device), indices))
+        model = distribute(model, cfg, loader.first_batch)
         warm_up = warmup_iterations(cfg.SOLVER.SCHEDULER, loader.iter_per_epoch)
         hooks = build_train_hooks(
             cfg, optimizer, scheduler, loader.max_iter, warm_up, model=model, session=session,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,16 +31,18 @@ Batch = tuple[Any, Any, Any]
 _NO_GRADIENT = re.compile(r"did not receive grad for rank \d+: ([\d ]+)")
 
 
-def distribute(model: nn.Module, cfg: Config, batch: Batch) -> nn.Module:
-    """The model, compiled if asked for, in DDP, warmed up with one batch of (inputs, targets, indices) on its device.
+def distribute(model: nn.Module, cfg: Config, first_batch: Callable[[], Batch]) -> nn.Module:
+    """The model, compiled if asked for, in DDP, warmed up with a first batch of (inputs, targets, indices).
 
-    In one process the model itself. Parameters, buffers, gradients and random state are as before. Raises ConfigError
-    where the model cannot be compiled.
+    In one process the model itself, and no batch is asked for. Parameters, buffers, gradients and random state are as
+    before. Raises ConfigError where the model cannot be compiled.
     """
     if get_world_size() == 1 and not cfg.MISC.COMPILE:
         return model
     device = next(model.parameters()).device
     precision = Precision(cfg.SOLVER.AMP, device)
+    inputs, targets, indices = first_batch()
+    batch = inputs.to(device), targets.to(device), indices
     with nothing_happened(model):
         wrapped = model
         find_unused = get_world_size() > 1 and _find_unused(model, cfg.SOLVER.DDP.FIND_UNUSED, batch, precision)

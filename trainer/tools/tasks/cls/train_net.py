@@ -78,8 +78,7 @@ def main(args: Namespace, session: Session) -> None:
         precise_bn_args = [make_precise_bn_loader(cfg, dataset, mixing), model, device]
 
     # 8. Data-parallel ranks.
-    inputs, targets, indices = loader.first_batch()
-    model = distribute(model, cfg, (inputs.to(device), targets.to(device), indices))
+    model = distribute(model, cfg, loader.first_batch)
 
     # 9. Hooks.
     hooks = build_train_hooks(
