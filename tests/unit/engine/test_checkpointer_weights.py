@@ -93,7 +93,8 @@ def test_a_file_without_weights_is_named_with_its_key(tmp_path: Path, state: Any
     [
         ({"layer.kernel": torch.ones(2), "layer.offset": torch.ones(2)},
          "the model has backbone.conv1.weight, .*, the file layer.kernel, layer.offset"),
-        ({"head.bias": torch.ones(7)}, r"head.bias has shape \[2\], its weight head.bias \[7\]"),
+        ({"head.bias": torch.ones(7), "backbone.bn1.num_batches_tracked": torch.tensor(3)},
+         r"head.bias has shape \[2\], its weight head.bias \[7\]"),
     ],
     ids=["names", "shapes"],
 )  # fmt: skip

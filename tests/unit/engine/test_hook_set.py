@@ -159,8 +159,30 @@ def test_a_method_that_could_not_be_called_is_refused_before_training() -> None:
     class Wrong:
         def after_eval(self, numbers: Any, verbose: bool = False) -> None: ...
 
+    class Placed:
+        def on_stop(self, *arguments: Any) -> None: ...
+
     with pytest.raises(ConfigError, match=r"TRAIN\.HOOKS.*after_eval of hook Wrong takes 'numbers'.*given metrics, by"):
         HookSet([Wrong()])
+    with pytest.raises(
+        ConfigError, match=r"TRAIN\.HOOKS.*on_stop of hook Placed takes arguments by place: reason comes by name"
+    ):
+        HookSet([Placed()])
+
+
+def test_an_error_where_a_hook_catches_up_is_its_own() -> None:
+    class Owing(LoopHook):
+        def catch_up(self) -> None:
+            raise ValueError("oh")
+
+    class Other:
+        def catch_up(self) -> None:
+            raise AssertionError("no point of a user's hook")
+
+    hooks = HookSet([Other(), Owing()])
+    with pytest.raises(ValueError, match="oh") as caught:
+        hooks.catch_up()
+    assert (hooks.errors, caught.value.__notes__) == ({"Owing": 1}, ["raised by hook Owing in catch_up"])
 
 
 def test_a_property_is_not_looked_into_for_names_that_are_like_points(caplog: pytest.LogCaptureFixture) -> None:
@@ -169,7 +191,8 @@ def test_a_property_is_not_looked_into_for_names_that_are_like_points(caplog: py
         def on_gpu(self) -> bool:
             return self.trainer.device.type == "cuda"
 
-        def after_steps(self) -> None: ...
+        @classmethod
+        def after_steps(cls) -> None: ...
 
     HookSet([Hook()])
     assert "after_steps is no hook point" in caplog.text

@@ -14,7 +14,9 @@ from harness.toy import ToyModel, short_toy
 
 from pet.engine.errors import NonFiniteLoss, PeerLost
 from pet.engine.events import EventStorage
+from pet.engine.report import report
 from pet.engine.session import current_session
+from pet.runfiles.failure import Failure, read_failure
 from pet.runfiles.metrics import JobMetrics, read_metrics_file
 
 
@@ -50,6 +52,38 @@ def test_rows_5_and_6_an_error_keeps_the_weights_apart_and_every_hook_is_told(tm
     ]
     assert "raise self.error" in "".join(traceback.format_exception(caught.value))  # the user's own line
     assert published().hook_errors == {"Bad": 1, "Last": 2}
+
+
+def test_an_error_is_reported_before_hooks_are_told_of_it_and_withdrawn_if_it_was_no_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow:
+        def on_exception(self, exc: BaseException) -> None:
+            seen.append(read_failure(current_session().run_dir.failure(0)))
+
+    seen: list[Failure | None] = []
+    training = short_toy(tmp_path, 4, hooks=[Bad(3, ValueError("oh")), Slow()])
+    with pytest.raises(ValueError, match="oh") as caught:
+        training.run()
+    (failure,) = seen
+    assert failure is not None
+    assert (failure.type, failure.message.splitlines()[0], failure.iteration) == ("ValueError", "oh", 3)
+    report(current_session(), caught.value)  # as the rank does at its end
+    assert capsys.readouterr().out.count("rank 0 ends: AppError: ValueError: oh") == 1
+    again = training.again(hooks=[], session=current_session()).build()
+    again.run()
+    assert read_failure(current_session().run_dir.failure(0)) is None
+
+
+def test_a_loss_that_is_bad_from_the_first_step_on_is_named_where_an_average_is_kept(tmp_path: Path) -> None:
+    class Mad(ToyModel):
+        def forward(self, inputs: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
+            outputs = super().forward(inputs, targets)
+            outputs["losses"]["loss_cls"] = outputs["losses"]["loss_cls"] * math.nan
+            return outputs
+
+    with pytest.raises(NonFiniteLoss, match="loss 'loss_cls' is nan at iteration 1"):
+        short_toy(tmp_path, 9, "SOLVER.EMA.ENABLED", True, model=Mad).run()
 
 
 def test_an_error_after_the_last_step_does_not_pass_for_success(tmp_path: Path) -> None:

@@ -342,6 +342,28 @@ def test_an_evaluation_may_give_numbers_of_any_kind(tmp_path: Path, numbers: _Nu
     assert json.loads(loop.session.run_dir.metrics(0).read_text())["metrics"] == {"top1": numbers.told}
 
 
+def test_an_evaluation_that_is_owed_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
+    drawn: list[float] = []
+
+    class Cut(Exception): ...
+
+    def evaluate(model: Any) -> dict[str, float]:
+        drawn.append(float(torch.rand(())))
+        if len(drawn) == 1:
+            raise Cut
+        return {"top1": 0.5}
+
+    cfg = toy_config("SOLVER.SCHEDULER.TOTAL_ITERS", 4, "TEST.FREQUENCY_ITERS", 2)
+    training = Toy(
+        tmp_path, cfg, hooks=[_Drawing()],
+        last_hooks=lambda session, loader: [Evaluation(session, evaluate, cfg, loader, key_metric="top1")],
+    )  # fmt: skip
+    with pytest.raises(Cut):
+        training.run()
+    training.run()
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 class _Uploading:
     """Rank 0 takes its time after the last step; the others have nothing to do there."""
 

@@ -139,7 +139,7 @@ class CheckPointer:
             if convert_conv1:
                 weights = matching.swap_stem_channels(weights, loaded.path)
             match = matching.match_by_suffix(state, weights, use_weights_once)
-            matching.check_of_use(match, loaded.path, loaded.field)
+            matching.check_of_use(match, state, loaded.path, loaded.field)
             logger.info("%s fills %d of the model's %d weights", loaded.path, len(match.filled), len(state))
         model.load_state_dict({key: weights[name] for key, name in match.filled.items()}, strict=False)
         self.mismatch_keys = [key for key in state if key not in match.filled]

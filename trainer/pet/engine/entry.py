@@ -17,7 +17,7 @@ from typing import NoReturn
 from pet.config import ConfigError
 from pet.engine.distributed import destroy_process_group
 from pet.engine.errors import StopRequested, exit_code
-from pet.engine.report import report
+from pet.engine.report import report, withdraw
 from pet.engine.session import Session, open_session
 from pet.engine.workers import end_workers
 from pet.launch.handover import ensure_ranks
@@ -42,6 +42,7 @@ def run(
     offer_stacks(session.run_dir.stacks(session.local_rank))
     try:
         main(parse_args(argv), session)
+        withdraw(session)
         session.enter(Section.DONE)
         destroy_process_group()
     except BaseException as error:

@@ -26,7 +26,7 @@ from pet.engine.hooks.point import Point, attach
 from pet.engine.loader import TrainLoader
 from pet.engine.memory import explain_out_of_memory, keep_memory_snapshot
 from pet.engine.metrics import UNLOGGED_LOSS, flush_metrics, write_host_metrics, write_metrics
-from pet.engine.report import report
+from pet.engine.report import report, withdraw
 from pet.engine.rng import get_rng_state, set_rng_state
 from pet.engine.scheduler import LearningRateScheduler
 from pet.engine.session import Session, current_session
@@ -94,6 +94,7 @@ class TrainLoop:
 
     def run(self) -> None:
         """Every step that is left, with the hooks' points around them."""
+        withdraw(self.session)
         with self._storage as storage:
             try:
                 self._restore()
@@ -119,6 +120,15 @@ class TrainLoop:
             with self.session.within(Section.SAVE):
                 self.hooks.after_train.all(storage=storage)
                 synchronize()
+
+    def require_savable(self) -> None:
+        """See whether `save` will have a state that a checkpoint can hold, and room; collective.
+
+        Raises as `CheckPointer.require_savable` does, and NonFinite.
+        """
+        if self.checkpointer.directory:
+            flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)  # by the loss that it is of, not the average
+            self.checkpointer.require_savable(self.model, self.optimizer, {"hooks": self.hooks.state_dict()})
 
     def save(self, *, background: bool = False) -> CheckpointInfo | None:
         """Save the state after the last finished step, as `CheckPointer.save` does; collective.

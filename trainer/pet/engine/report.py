@@ -12,6 +12,13 @@ from pet.runfiles.failure import Failure, message_of, write_failure
 logger = logging.getLogger(__name__)
 
 
+def withdraw(session: Session) -> None:
+    """A script has caught the error and goes on: it is no end, and not to be taken for that of a later one."""
+    if session.reported is not None:
+        session.reported = None
+        session.run_dir.failure(session.local_rank).unlink(missing_ok=True)
+
+
 def report(session: Session, error: BaseException) -> None:
     """Tell why this rank ends. To be called before anything that may take its time or fail, and once more at the end:
     the error is logged once, the file is then written with what was added to it."""

@@ -191,6 +191,8 @@ class Supervisor:
             leaving = preempted or self.stopping
             late = self._stop_deadline is not None and now > self._stop_deadline
             if late or waited > self._patience(group, leaving=leaving):
+                if not (late or leaving):
+                    group.condemn(group.told())
                 group.kill()
             if group.killed_at is not None and now - group.killed_at > death_seconds(leaving=leaving):
                 group.give_up(as_cause=not leaving)

@@ -80,9 +80,10 @@ def check_resumable(match: Match, file: str) -> None:
         raise ConfigError(Problem("MODEL", text) for text in (remedy, *differences))
 
 
-def check_of_use(match: Match, file: str, field: str) -> None:
-    """Raise ConfigError on `field` if no weight fits: training would begin from scratch, and nobody know it."""
-    if match.filled:
+def check_of_use(match: Match, model: State, file: str, field: str) -> None:
+    """Raise ConfigError on `field` if no weight fits: training would begin from scratch, and nobody know it. Counters
+    fit any model."""
+    if any(model[key].dim() for key in match.filled):
         return
     wanted, there = ", ".join(match.missing[:3]), ", ".join(match.unused[:3])
     why = match.shapes[0] if match.shapes else f"the model has {wanted}, …, the file {there}, …"

@@ -175,6 +175,7 @@ class HookSet:
             warn_of_near_misses(entry.hook, POINTS)
         self.hooks = sorted(named, key=lambda entry: entry.priority)
         self.before_train = self._bind("before_train")
+        self.catch_up = self._bind("catch_up", of=LoopHook)
         self.before_step = self._bind("before_step")
         self.after_backward = self._bind("after_backward")
         self.after_step = self._bind("after_step")
@@ -190,12 +191,6 @@ class HookSet:
         for entry in self.hooks:
             if isinstance(entry.hook, TrainHook):
                 entry.hook.trainer = loop if isinstance(entry.hook, LoopHook) else _View(loop)
-
-    def catch_up(self) -> None:
-        """Call the engine's hooks that may have been cut off by the end of the start before."""
-        for entry in self.hooks:
-            if isinstance(entry.hook, LoopHook):
-                entry.hook.catch_up()
 
     def find(self, kind: type[Hook]) -> Hook | None:
         """The first hook of a class, None without one."""
@@ -216,11 +211,11 @@ class HookSet:
         for name in states.keys() - stateful.keys():
             logger.warning("the checkpoint holds the state of hook %s, which is not in this run", name)
 
-    def _bind(self, point: str, first: type = object) -> Point:
+    def _bind(self, point: str, *, first: type = object, of: type = object) -> Point:
         calls, names = [], []
         for entry in sorted(self.hooks, key=lambda entry: not isinstance(entry.hook, first)):
-            method = getattr(entry.hook, point, None)
-            if method is not None and getattr(type(entry.hook), point, None) is not getattr(TrainHook, point):
+            method = getattr(entry.hook, point, None) if isinstance(entry.hook, of) else None
+            if method is not None and getattr(type(entry.hook), point, None) is not getattr(LoopHook, point):
                 calls.append(accepting(method, f"{point} of hook {entry.name}", _given_at(point)))
                 names.append(entry.name)
         return Point(calls, lambda place, error: self._blame(names[place], point, error))
@@ -237,7 +232,7 @@ class HookSet:
 
 def _given_at(point: str) -> list[str]:
     """The keywords with which the loop calls a point, those of epoch mode included."""
-    _, *parameters = inspect.signature(getattr(TrainHook, point)).parameters.values()
+    _, *parameters = inspect.signature(getattr(LoopHook, point)).parameters.values()
     named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
     return named + [*_EPOCHS] * (len(named) < len(parameters))
 

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 from pet.config.errors import ConfigError
@@ -29,9 +30,13 @@ def accepting(method: Call, place: str, given: Collection[str]) -> Call:
         if not by_name and parameter.default is parameter.empty and parameter.kind not in various:
             there = f"it is given {', '.join(sorted(given))}, by name" if given else "it is given nothing"
             raise ConfigError.of("TRAIN.HOOKS", f"{place} takes {parameter.name!r}: {there}")
-    names = frozenset(given) & {parameter.name for parameter in parameters}
-    if len(names) == len(given) or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    names, kinds = frozenset(given) & {parameter.name for parameter in parameters}, {p.kind for p in parameters}
+    if len(names) == len(given) or inspect.Parameter.VAR_KEYWORD in kinds:
         return method
+    if not names and inspect.Parameter.VAR_POSITIONAL in kinds:
+        raise ConfigError.of(
+            "TRAIN.HOOKS", f"{place} takes arguments by place: it is given {', '.join(given)}, by name"
+        )
 
     def call(**keywords: Any) -> None:
         method(**{name: value for name, value in keywords.items() if name in names})
@@ -44,7 +49,9 @@ def warn_of_near_misses(hook: Any, points: Sequence[str]) -> None:
     for name in sorted({name for kind in type(hook).__mro__ for name in vars(kind)}):
         if not name.startswith(("before_", "after_", "on_")) or name in points:
             continue
-        if callable(inspect.getattr_static(hook, name)):  # a property would run the user's code
+        if isinstance(inspect.getattr_static(hook, name), (property, cached_property)):
+            continue  # it would run the user's code, before there is a trainer
+        if callable(getattr(hook, name)):
             nearest = difflib.get_close_matches(name, points, n=1, cutoff=0.0)[0]
             logger.warning(
                 "hook %s: %s is no hook point and is never called; the nearest is %s",
