@@ -165,7 +165,7 @@ def test_a_method_that_could_not_be_called_is_refused_before_training() -> None:
     with pytest.raises(ConfigError, match=r"TRAIN\.HOOKS.*after_eval of hook Wrong takes 'numbers'.*given metrics, by"):
         HookSet([Wrong()])
     with pytest.raises(
-        ConfigError, match=r"TRAIN\.HOOKS.*on_stop of hook Placed takes arguments by place: reason comes by name"
+        ConfigError, match=r"TRAIN\.HOOKS.*on_stop of hook Placed takes arguments by place: given are reason, by name"
     ):
         HookSet([Placed()])
 
