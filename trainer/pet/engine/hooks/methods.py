@@ -34,9 +34,7 @@ def accepting(method: Call, place: str, given: Collection[str]) -> Call:
     if len(names) == len(given) or inspect.Parameter.VAR_KEYWORD in kinds:
         return method
     if not names and inspect.Parameter.VAR_POSITIONAL in kinds:
-        raise ConfigError.of(
-            "TRAIN.HOOKS", f"{place} takes arguments by place: it is given {', '.join(given)}, by name"
-        )
+        raise ConfigError.of("TRAIN.HOOKS", f"{place} takes arguments by place: given are {', '.join(given)}, by name")
 
     def call(**keywords: Any) -> None:
         method(**{name: value for name, value in keywords.items() if name in names})
