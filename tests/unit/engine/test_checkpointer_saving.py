@@ -291,7 +291,7 @@ class _Kind(torch.Tensor):
 def test_weights_of_a_class_that_no_load_gives_back_are_refused(tmp_path: Path) -> None:
     run = begin(tmp_path)
     run.model.register_buffer("kept", torch.ones(2).as_subclass(_Kind))
-    for action in (run.save, lambda: run.checkpointer.require_savable(run.model, run.optimizer, {})):
+    for action in (run.save, lambda: run.checkpointer.require_savable(run.model, run.optimizer)):
         with pytest.raises(TypeError, match=r"model: kept is a .*_Kind"):
             action()
     assert files(tmp_path) == []
@@ -301,7 +301,7 @@ def test_what_an_optimizer_cannot_keep_is_told_before_a_save(tmp_path: Path) -> 
     run = begin(tmp_path)
     run.optimizer.state[run.model.head.bias]["seen"] = {1, 2}
     with pytest.raises(TypeError, match=r"optimizer\[.*'seen'\] is a builtins.set"):
-        run.checkpointer.require_savable(run.model, run.optimizer, {})
+        run.checkpointer.require_savable(run.model, run.optimizer)
 
 
 def test_infinities_that_a_model_is_made_with_are_saved(tmp_path: Path) -> None:

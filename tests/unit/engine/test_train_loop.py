@@ -273,19 +273,6 @@ def test_the_norm_before_clipping_is_a_number_of_the_step(tmp_path: Path) -> Non
     assert norms[-1] > 1e-3
 
 
-def test_a_state_that_no_checkpoint_can_hold_is_told_after_the_first_step(tmp_path: Path) -> None:
-    class Odd:
-        def state_dict(self) -> dict[str, Any]:
-            return {"seen": {1}}
-
-        def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-    loop = short_toy(tmp_path, 9, hooks=[Odd()]).build()
-    with pytest.raises(TypeError, match=r"extra\['hooks'\]\['Odd'\]\['seen'\] is a builtins\.set"):
-        loop.run()
-    assert loop.iteration == 1
-
-
 class _Drawing:
     """Draws before the first step, as every iterator of a loader does, and in each."""
 

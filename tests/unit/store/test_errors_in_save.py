@@ -116,6 +116,7 @@ def test_room_is_asked_for_before_a_byte_is_written(tmp_path: Path) -> None:
 
 def test_a_run_begins_only_where_two_checkpoints_find_room_or_older_ones_may_go(tmp_path: Path) -> None:
     tenure, _ = opened(saved(tmp_path, 10, 20, 30))
+    tenure.resumed = None  # what is resumed is one of the two
     volume, size = Volume(tmp_path, 0), len(content(10))
     volume.capacity = volume.used + 2.2 * size - 1
     with volume.mounted():

@@ -156,15 +156,15 @@ class CheckPointer:
         if self.resumed:
             scheduler.load_state_dict(self._resumed_state["scheduler"])
 
-    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
+    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """See whether checkpoints can hold this state, all of which is there after the first step, and whether the
-        volume of the folder has room for them; `extra` is as for `save`. Collective.
+        volume of the folder has room for them. Collective.
 
         Raises on all ranks: TypeError for a state that no load would give back, OSError if less than twice its size is
         free.
         """
         if self.directory:
-            self._write(lambda writer: writer.require_savable(model, optimizer, extra))
+            self._write(lambda writer: writer.require_savable(model, optimizer))
 
     def keep_each(self, iterations: int) -> None:
         """Keep the checkpoints of each so many-th iteration besides the newest; 0: of none."""

@@ -121,15 +121,6 @@ class TrainLoop:
                 self.hooks.after_train.all(storage=storage)
                 synchronize()
 
-    def require_savable(self) -> None:
-        """See whether `save` will have a state that a checkpoint can hold, and room; collective.
-
-        Raises as `CheckPointer.require_savable` does, and NonFinite.
-        """
-        if self.checkpointer.directory:
-            flush_metrics(self._storage, guard=self.cfg.SOLVER.NAN_GUARD)  # by the loss that it is of, not the average
-            self.checkpointer.require_savable(self.model, self.optimizer, {"hooks": self.hooks.state_dict()})
-
     def save(self, *, background: bool = False) -> CheckpointInfo | None:
         """Save the state after the last finished step, as `CheckPointer.save` does; collective.
 

@@ -56,12 +56,11 @@ class CheckpointWriter:
         """Whether a write in the background is under way, or its outcome not taken."""
         return self._under_way.under_way
 
-    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
+    def require_savable(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Raise TypeError for a state that no load would give back, OSError (ENOSPC) if the volume is too small for a
         run with it."""
         weights, kept = model_state(model), optimizer.state_dict()
-        for name, part in (("optimizer", kept), ("extra", extra)):
-            check_plain(part, name)
+        check_plain(kept, "optimizer")
         self._tenure.require_room(size_of([weights, kept]), deletable=self._keep > 0)
 
     def save(

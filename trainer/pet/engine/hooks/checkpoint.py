@@ -193,7 +193,7 @@ class PeriodicCheckpoint(LoopHook):
     def _require_savable(self, iteration: int) -> None:
         self._savable = True
         try:
-            self.trainer.require_savable()
+            self.trainer.checkpointer.require_savable(self.trainer.model, self.trainer.optimizer)
         except OSError as error:
             note_failure(self.session, iteration, error)
             raise StorageFull(f"there is no room for checkpoints: {error}") from error

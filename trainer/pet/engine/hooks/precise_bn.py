@@ -100,7 +100,7 @@ def _watched(layers: Sequence[_BatchNorm]) -> Iterator[list[torch.Tensor]]:
 
 def _adding_to(sums: torch.Tensor) -> Any:
     def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
-        (batch,) = (*inputs, *named.values())
+        (batch,) = [*inputs, *named.values()]
         places = [dimension for dimension in range(batch.dim()) if dimension != 1]
         variance, mean = (value.double() for value in torch.var_mean(batch.float(), places, correction=0))
         count = torch.full_like(mean, batch.numel() // batch.shape[1])
