@@ -110,10 +110,8 @@ def test_of_two_nodes_that_both_hear_nothing_the_one_that_is_waited_for_is_the_c
     assert not any(alive(entry["pid"]) for entry in bench.journal("start"))
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_a_rank_that_fails_and_does_not_end_is_the_cause_by_its_own_error(bench: Bench, nodes: int) -> None:
-    # It is as far as the others: its hooks may run collectives on their way out.
-    bench.write("""
+# Rank 1 tells of an error and does not end. It is as far as rank 0: its hooks may run collectives on their way out.
+TOLD = """
     heartbeat = HeartbeatWriter(RUN_DIR.heartbeat(LOCAL_RANK), attempt=1, restart=0, rank=RANK, local_rank=LOCAL_RANK)
     heartbeat.enter(Section.STEP)
     for number in range(1, 4):
@@ -121,14 +119,33 @@ def test_a_rank_that_fails_and_does_not_end_is_the_cause_by_its_own_error(bench:
     heartbeat.begin_collective()
     if RANK == 1:
         write_failure(RUN_DIR.failure(LOCAL_RANK), Failure.of(
-            ValueError("oh"), exit_code=ExitCode.APP_ERROR, attempt=1, restart=0, rank=1, iteration=3))
+            ValueError("oh"), exit_code=ExitCode.{code}, attempt=1, restart=0, rank=1, iteration=3))
+        (FOLDER / "told").touch()
+    {rank_0}
     time.sleep(600)
-    """)
+"""
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_rank_that_fails_and_does_not_end_is_the_cause_by_its_own_error(bench: Bench, nodes: int) -> None:
+    bench.write(TOLD.format(code="APP_ERROR", rank_0=""))
     job = Job(bench, nodes, 2 // nodes, PETJOB_RESTARTS_LEFT="0", **STALL).start()
     verdict = job.verdicts()[nodes - 1]
     assert (verdict.code, verdict.rank, verdict.type, verdict.message) == (ExitCode.APP_ERROR, 1, "ValueError", "oh")
     if nodes == 2:
         assert job.verdicts()[0].code is ExitCode.PEER_LOST
+
+
+def test_so_it_is_where_a_rank_that_lost_it_ends_first(bench: Bench) -> None:
+    script = TOLD.format(code="APP_ERROR", rank_0="if RANK == 0: wait_for('told'), sys.exit(75)")
+    (verdict,) = run(bench, script, PETJOB_RESTARTS_LEFT="0")
+    assert (verdict.code, verdict.rank, verdict.type) == (ExitCode.APP_ERROR, 1, "ValueError")
+
+
+def test_a_rank_that_has_only_lost_a_peer_and_does_not_end_hangs(bench: Bench) -> None:
+    bench.write(TOLD.format(code="PEER_LOST", rank_0=""))
+    (verdict,) = Job(bench, 1, 2, PETJOB_RESTARTS_LEFT="0", **STALL).start().verdicts()
+    assert verdict.code is ExitCode.HANG
 
 
 def test_ranks_that_stand_still_together_are_all_named(bench: Bench) -> None:

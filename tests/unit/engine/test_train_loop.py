@@ -172,6 +172,18 @@ def test_every_point_is_called_in_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stop_signals")
+@pytest.mark.parametrize(("step", "saves"), [(4, [2, 4]), (5, [2, 4, 5])])
+def test_what_is_on_the_disk_already_is_not_saved_again_at_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, saves: list[int]
+) -> None:
+    saved, real = [], TrainLoop.save
+    monkeypatch.setattr(TrainLoop, "save", lambda loop, **how: (saved.append(loop.iteration), real(loop, **how))[1])
+    with pytest.raises(StopRequested, match=f"saved at iteration {step}"):
+        short_toy(tmp_path, 9, "SOLVER.SNAPSHOT_ITER", 2, hooks=[Stop(step)]).run()
+    assert saved == saves
+
+
+@pytest.mark.usefixtures("stop_signals")
 def test_row_7_a_stop_signal_lets_the_step_finish_and_saves_it(tmp_path: Path) -> None:
     training = short_toy(tmp_path, 9, hooks=[Stop(4)])
     with pytest.raises(StopRequested, match="stop requested, saved at iteration 4"):

@@ -232,9 +232,8 @@ class HookSet:
 
 def _given_at(point: str) -> list[str]:
     """The keywords with which the loop calls a point, those of epoch mode included."""
-    _, *parameters = inspect.signature(getattr(LoopHook, point)).parameters.values()
-    named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-    return named + [*_EPOCHS] * (len(named) < len(parameters))
+    _, *parameters = inspect.signature(getattr(LoopHook, point)).parameters
+    return [name for parameter in parameters for name in (_EPOCHS if parameter == "epochs" else (parameter,))]
 
 
 def _require_unique_names(named: Sequence[NamedHook]) -> None:
