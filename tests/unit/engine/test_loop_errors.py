@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import os
 import traceback
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def test_an_error_is_reported_before_hooks_are_told_of_it_and_withdrawn_if_it_wa
     again = training.again(hooks=[], session=current_session()).build()
     again.run()
     assert read_failure(current_session().run_dir.failure(0)) is None
+
+
+def test_an_error_that_a_script_has_caught_holds_nothing_of_the_training(tmp_path: Path) -> None:
+    loop = short_toy(tmp_path, 4, hooks=[Bad(3, ValueError("oh"))]).build()
+    seen = weakref.ref(loop)
+    with pytest.raises(ValueError, match="oh"):
+        loop.run()
+    del loop
+    gc.collect()
+    assert seen() is None
 
 
 def test_a_loss_that_is_bad_from_the_first_step_on_is_named_where_an_average_is_kept(tmp_path: Path) -> None:

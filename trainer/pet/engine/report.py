@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 def withdraw(session: Session) -> None:
     """A script has caught the error and goes on: it is no end, and not to be taken for that of a later one."""
-    if session.reported is not None:
-        session.reported = None
+    if session.has_reported:
+        session.has_reported = False
         session.run_dir.failure(session.local_rank).unlink(missing_ok=True)
 
 
@@ -23,8 +23,10 @@ def report(session: Session, error: BaseException) -> None:
     """Tell why this rank ends. To be called before anything that may take its time or fail, and once more at the end:
     the error is logged once, the file is then written with what was added to it."""
     code = exit_code(error)
-    if session.reported is not error:
-        session.reported = error
+    session.has_reported = True
+    # Noted in the error itself: kept here, all that its traceback holds would outlive a script's `except`.
+    if not getattr(error, "is_logged", False):
+        error.is_logged = True  # type: ignore[attr-defined]
         if not isinstance(error, ConfigError):
             traceback = None if says_all(error) else error
             kind = ": ".join(dict.fromkeys((code.exit_class, type(error).__name__)))

@@ -42,7 +42,7 @@ class Session:
         metrics: what rank 0 publishes; hooks set its fields and call `publish`.
         iteration: the last finished step, None before the first of this process.
         started: `time.monotonic()` when the session was opened, in seconds.
-        reported: the error that this rank has told of, by which it ends.
+        has_reported: whether this rank has told of an error by which it ends.
     """
 
     def __init__(self, script: str) -> None:
@@ -53,7 +53,7 @@ class Session:
         self.device = torch.device("cpu")
         self.started = time.monotonic()
         self.iteration: int | None = None
-        self.reported: BaseException | None = None
+        self.has_reported = False
         self.run_dir = RunDirectory(self.environment.run_dir or tempfile.mkdtemp(prefix="pet-run-"))
         self.run_dir.create()
         self._metrics_file = self.run_dir.metrics(self.local_rank)
