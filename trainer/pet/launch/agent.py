@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -32,6 +33,7 @@ from torch.distributed.elastic.rendezvous import (
 from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
 
+from pet.config.environment import STORE_LISTENER
 from pet.launch.line import Line
 from pet.launch.peers import Peers, Store
 from pet.launch.plan import Plan
@@ -45,6 +47,7 @@ _ANSWER_SECONDS = 1.0
 # round that is complete: the rest would train alone. Who never comes back is waited for until the start's own limit.
 _NEVER_DEAD = 10**8
 _LOOPBACK = "localhost"
+_PORT = "pet/port"
 
 
 class Agent(SimpleElasticAgent):
@@ -57,21 +60,39 @@ class Agent(SimpleElasticAgent):
         super().__init__(spec)
         self._supervisor = supervisor
         self._line = line
+        self._listener: socket.socket | None = None
 
     def _rendezvous(self, worker_group: WorkerGroup) -> None:
         seconds = self._supervisor.plan.environment.startup_seconds
         try:
             # torch keeps to that limit as long as the store answers, and says more.
-            self._line.call(seconds + _ANSWER_SECONDS, super()._rendezvous, worker_group)
+            self._line.call(seconds + _ANSWER_SECONDS, self._meet, worker_group)
         except TimeoutError as error:
             raise RendezvousTimeoutError(f"the launcher of node 0 has not answered within {seconds:g} s") from error
+
+    def _meet(self, worker_group: WorkerGroup) -> None:
+        """And agree on the port of the ranks' store, by a socket that listens from here on.
+
+        torch looks for a free port and leaves it to rank 0, which takes it seconds later: by then it may be that of
+        another training, whose store the other ranks then join.
+        """
+        super()._rendezvous(worker_group)
+        store = cast("Store", worker_group.store)
+        self._listener = _listen() if worker_group.group_rank == 0 else None
+        if self._listener is not None:
+            store.set(_PORT, str(self._listener.getsockname()[1]))
+        worker_group.master_port = int(store.get(_PORT))  # type: ignore[assignment]  # torch says None
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         environment = self._supervisor.plan.environment
         ranks = {worker.local_rank: worker.global_rank for worker in worker_group.workers}
         variables = {worker.local_rank: self._variables(worker_group, worker) for worker in worker_group.workers}
         peers = Peers(cast("Store", worker_group.store), environment.node_rank, environment.nnodes, self._line)
-        return self._supervisor.start(ranks, variables, peers)
+        if self._listener is None:
+            return self._supervisor.start(ranks, variables, peers)
+        with self._listener:  # rank 0 has it from its start on, and it ends with rank 0
+            variables[0][STORE_LISTENER] = str(self._listener.fileno())
+            return self._supervisor.start(ranks, variables, peers)
 
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
         self._supervisor.end_ranks()
@@ -143,6 +164,13 @@ def run_agent(supervisor: Supervisor) -> None:
         if handler is not None:
             with suppress(TimeoutError):  # launchers that still wait for this node give up at once
                 line.call(_ANSWER_SECONDS, handler.shutdown)
+
+
+def _listen() -> socket.socket:
+    """At a port that was free, for both families."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", 0), family=socket.AF_INET6, backlog=socket.SOMAXCONN, dualstack_ipv6=True)
+    return socket.create_server(("", 0), backlog=socket.SOMAXCONN)
 
 
 def _join(plan: Plan) -> RendezvousHandler:
