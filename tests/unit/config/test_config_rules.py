@@ -71,7 +71,16 @@ def test_the_defaults_break_no_rule(script: str) -> None:
         ),
         (["TRAIN.HOOKS", "[{'args': {}}]"], "TRAIN.HOOKS[0].type", "is missing"),
         (["TRAIN.HOOKS", "[{'type': 'a:B', 'arg': {}}]"], "TRAIN.HOOKS[0].arg", "no such field"),
-        (["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': True}]"], "TRAIN.HOOKS[0].priority", "True is not int or str"),
+        (
+            ["TRAIN.HOOKS", "[{'type': 'a:B', 'priority': True}]"],
+            "TRAIN.HOOKS[0].priority",
+            "True is not a whole number or text",
+        ),
+        (
+            ["TRAIN.HOOKS", "[{'type': 'a:B', 'args': [25]}]"],
+            "TRAIN.HOOKS[0].args",
+            "[25] is not a mapping {argument: value}",
+        ),
         (["TRAIN.HOOKS", "[{'type': 'my_hooks.Counter'}]"], "TRAIN.HOOKS[0].type", "'my_hooks.Counter' is no hook"),
         (["TRAIN.HOOKS", "[{'type': ':Counter'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),
         (["TRAIN.HOOKS", "[{'type': 'my_hooks:'}]"], "TRAIN.HOOKS[0].type", "give 'module:Class'"),

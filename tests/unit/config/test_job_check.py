@@ -240,6 +240,7 @@ def test_without_an_embedded_configuration_the_images_own_file_is_checked() -> N
 def test_a_file_that_the_image_does_not_hold_is_refused_with_a_near_one() -> None:
     review = check(config=None, cfg="cfgs/tasks/cls/FashionMNIST/slim_resnet.yaml")
     message = problems(review)["spec.cfg"]
+    assert "the trainer image has no file" in message
     assert "embed the configuration as spec.config" in message
     assert "did you mean cfgs/tasks/cls/FashionMNIST/slim_resnet_1x.yaml?" in message
 

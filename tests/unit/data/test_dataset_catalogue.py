@@ -104,6 +104,13 @@ def test_a_name_without_a_split_says_how_names_are_made(tmp_path: Path, name: st
 
 def test_a_misspelt_name_gets_the_nearest_one(tmp_path: Path) -> None:
     assert "did you mean fashion_mnist?" in refused("fashoin_mnist_train", tmp_path)
+    (tmp_path / "Birds").mkdir()
+    assert "did you mean Birds?" in refused("birds_train", tmp_path)
+
+
+def test_a_missing_data_set_says_how_another_folder_is_given(tmp_path: Path) -> None:
+    for name in ("birds_train", "cifar10_train"):
+        assert "given by --data or PETJOB_DATA_DIR" in refused(name, tmp_path)
 
 
 def _cut(data: bytes) -> bytes:

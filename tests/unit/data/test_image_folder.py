@@ -40,6 +40,14 @@ def test_classes_are_numbered_by_name_and_files_come_in_order(tmp_path: Path) ->
     assert list_images(entry(tmp_path))[1] == 3
 
 
+def test_a_folder_that_a_notebook_has_left_is_no_class(tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "train", {".ipynb_checkpoints": 1, "crow": 1, "owl": 1})
+    assert listed(tmp_path) == [("crow/0.png", 0), ("owl/0.png", 1)]
+    assert list_images(entry(tmp_path))[1] == 2
+    write_image_folder(tmp_path / "other" / "train", {".ipynb_checkpoints": 1})
+    assert "has no class folders" in refused(tmp_path / "other")
+
+
 def test_a_split_that_lacks_a_class_keeps_the_numbers_of_the_training_split(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "train", {"crow": 1, "owl": 1, "wren": 1})
     write_image_folder(tmp_path / "val", {"wren": 1})

@@ -164,7 +164,7 @@ def test_where_all_are_damaged_a_run_stops_and_never_begins_from_scratch(tmp_pat
     for step in (1, 2, 3):
         _damage(tmp_path, step, kind)
     for _ in range(3):
-        with pytest.raises(CheckpointUnusable, match=r"no checkpoint in .* verifies.*resume Never") as raised:
+        with pytest.raises(CheckpointUnusable, match=r"no checkpoint in .* verifies.*--fresh.*resume: Never") as raised:
             begin(tmp_path)
         assert exit_code(raised.value) == 80
     assert len(hidden(tmp_path, "bad")) == 6

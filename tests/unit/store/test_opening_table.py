@@ -65,7 +65,7 @@ def test_row_2_none_verifies(tmp_path: Path, repeat: int) -> None:
     for iteration in (10, 20):
         overwrite(tmp_path / f"model_iter{iteration}.pth", content(iteration)[:-1] + b"?")
     for _ in range(repeat):
-        with pytest.raises(CheckpointUnusable, match=r"verifies.*resume Never"):
+        with pytest.raises(CheckpointUnusable, match=r"verifies.*--fresh.*resume: Never"):
             opened(tmp_path)
     assert len(hidden(tmp_path, "bad")) == 4
 

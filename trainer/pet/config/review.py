@@ -161,7 +161,8 @@ class Reviewer:
             else:
                 close = difflib.get_close_matches(cfg, stock()["cfgs"], n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
-                message = f"there is no file {cfg!r}; embed the configuration as spec.config{hint}"
+                where = "there is" if self.local else "the trainer image has"
+                message = f"{where} no file {cfg!r}; embed the configuration as spec.config{hint}"
                 self.problems.append(Problem("spec.cfg", message))
         return text
 

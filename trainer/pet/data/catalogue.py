@@ -79,6 +79,8 @@ def _idx_set(folder: str, fetch_name: str = "") -> _FileSet:
     )
 
 
+_ROOT = "another folder of data sets is given by --data or PETJOB_DATA_DIR"
+
 FILE_SETS = {
     "fashion_mnist": _idx_set("FashionMNIST", "fashion-mnist"),
     "mnist": _idx_set("MNIST"),
@@ -101,7 +103,9 @@ def resolve(name: str, root: str | Path, key: str = "TRAIN.DATASETS") -> Dataset
     """
     base, _, split = name.rpartition("_")
     if not base or split not in SPLITS:
-        raise ConfigError.of(key, f"data set {name!r} must be <name>_train, <name>_val or <name>_test; {_known(name)}")
+        raise ConfigError.of(
+            key, f"data set {name!r} must be <name>_train, <name>_val or <name>_test; {_known(name, Path(root))}"
+        )
     if base in FILE_SETS:
         return _resolve_files(name, FILE_SETS[base], split, Path(root), key)
     return _resolve_image_folder(name, base, split, Path(root), key)
@@ -124,7 +128,7 @@ def _resolve_files(name: str, files: _FileSet, split: str, root: Path, key: str)
         raise ConfigError.of(
             key,
             f"data set {name!r}: no {', '.join(missing)} in {places}. Expected there: the {files.format.value} "
-            f"{', '.join(wanted)}{suffixes}, as published. {files.remedy(root)}",
+            f"{', '.join(wanted)}{suffixes}, as published; {_ROOT}. {files.remedy(root)}",
         )
     paths = tuple(path for path in found if path is not None)
     return DatasetEntry(name, key, files.format, folder, split, paths, files.num_classes, files.remedy(root))
@@ -136,12 +140,13 @@ def _resolve_image_folder(name: str, base: str, split: str, root: Path, key: str
         raise ConfigError.of(
             key,
             f"data set {name!r}: {folder / split} is no folder. Expected layout: "
-            f"{folder}/{{train,val,test}}/<class>/<image files>; {_known(base)}",
+            f"{folder}/{{train,val,test}}/<class>/<image files>; {_ROOT}; {_known(base, root)}",
         )
     return DatasetEntry(name, key, Format.IMAGE_FOLDER, folder, split)
 
 
-def _known(base: str) -> str:
-    near = difflib.get_close_matches(base, FILE_SETS, n=1)
+def _known(base: str, root: Path) -> str:
+    folders = [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    near = difflib.get_close_matches(base, [*FILE_SETS, *folders], n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"known by name are {', '.join(sorted(FILE_SETS))}, any other name is an image folder{hint}"

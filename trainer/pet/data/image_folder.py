@@ -66,8 +66,11 @@ def _labels(entry: DatasetEntry) -> dict[str, int]:
 def _class_folders(entry: DatasetEntry, folder: Path) -> list[str]:
     try:
         classes: list[str] = find_classes(str(folder))[0]
-    except FileNotFoundError as error:
-        raise entry.error(f"{folder} has no class folders; expected {folder}/<class>/<image files>") from error
+    except FileNotFoundError:
+        classes = []
+    classes = [name for name in classes if not name.startswith(".")]  # what notebooks and file managers leave
+    if not classes:
+        raise entry.error(f"{folder} has no class folders; expected {folder}/<class>/<image files>")
     return classes
 
 

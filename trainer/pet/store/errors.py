@@ -8,6 +8,12 @@ from contextlib import contextmanager
 
 from pet.config.errors import ConfigError
 
+# What is left to do where no checkpoint is left.
+BEGIN_ANEW = (
+    "begin anew: `pet run --local` with --fresh; on a cluster delete the job and apply it again with "
+    "checkpoint.resume: Never; by hand with TRAIN.AUTO_RESUME False"
+)
+
 
 class Corrupt(Exception):
     """A file does not hold the bytes that were written; the message says in what it differs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-from pet.store.errors import CheckpointUnusable, Corrupt
+from pet.store.errors import BEGIN_ANEW, CheckpointUnusable, Corrupt
 from pet.store.files import Digest, digest_of
 from pet.store.folder import Folder
 from pet.store.names import LATEST
@@ -26,8 +26,7 @@ def legacy_digest(folder: Folder, owner: Owner | None) -> Digest:
         check_archive(path)
     elif owner.legacy != digest:
         raise CheckpointUnusable(
-            f"{path} is there, but the manifest of its checkpoint is not. Restore the manifest, "
-            "or begin anew with resume Never (TRAIN.AUTO_RESUME False)"
+            f"{path} is there, but the manifest of its checkpoint is not. Restore the manifest, or {BEGIN_ANEW}"
         )
     return digest
 

@@ -21,7 +21,7 @@ import logging
 import os
 from dataclasses import replace
 
-from pet.store.errors import CheckpointUnusable, Corrupt, usable
+from pet.store.errors import BEGIN_ANEW, CheckpointUnusable, Corrupt, usable
 from pet.store.files import make_directory, read_bytes
 from pet.store.folder import Entry, Folder, Selected
 from pet.store.legacy import legacy_digest
@@ -127,8 +127,8 @@ def _select(tenure: Tenure, uid: str | None) -> Selected | None:
     bad = folder.bad_names(uid)
     if bad:
         raise CheckpointUnusable(
-            f"no checkpoint in {folder.path} verifies; found corrupt: {', '.join(bad)}. Restore "
-            "one with its manifest, or begin anew with resume Never (TRAIN.AUTO_RESUME False)"
+            f"no checkpoint in {folder.path} verifies; {len(bad)} files were found corrupt, one is {bad[0]}. Restore a "
+            f"checkpoint with its manifest, or {BEGIN_ANEW}"
         )
     legacy = tenure.owner.legacy
     return Selected(folder.at(LATEST), legacy.bytes, None) if legacy and folder.has(LATEST) else None

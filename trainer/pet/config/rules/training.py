@@ -11,6 +11,7 @@ from pet.config.known import Known
 from pet.config.values import show
 
 HOOK_FIELDS: dict[str, tuple[type, ...]] = {"type": (str,), "args": (dict,), "priority": (int, str), "name": (str,)}
+_KINDS = {str: "text", int: "a whole number", dict: "a mapping {argument: value}"}
 # The names of pet.engine.hooks.base.Priority, as data: a job is checked without torch.
 HOOK_PRIORITIES = ("TIMER", "AVERAGE", "LEARNING_RATE", "NORMAL", "PRECISE_BN", "REDUCER", "WRITER", "CHECKPOINT",
                    "EVALUATION", "PROFILER")  # fmt: skip
@@ -50,7 +51,7 @@ def hooks(cfg: Known) -> Iterator[Problem]:
             if name not in HOOK_FIELDS:
                 yield Problem(f"{field}.{name}", f"no such field; a hook has {', '.join(HOOK_FIELDS)}")
             elif not isinstance(value, HOOK_FIELDS[name]) or isinstance(value, bool):
-                kinds = " or ".join(kind.__name__ for kind in HOOK_FIELDS[name])
+                kinds = " or ".join(_KINDS[kind] for kind in HOOK_FIELDS[name])
                 yield Problem(f"{field}.{name}", f"{show(value)} is not {kinds}")
             elif name == "type" and not _HOOK.fullmatch(str(value)):
                 message = f"{show(value)} is no hook; give 'module:Class', or a name that a hook is registered by"

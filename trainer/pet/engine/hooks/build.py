@@ -115,7 +115,8 @@ def build_user_hooks(entries: list[dict[str, Any]]) -> list[Any]:
         try:
             hooks.append(_user_hook(entry))
         except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
-            problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry['type']!r} cannot be built: {error}"))
+            where = f" in {os.getcwd()} or where Python looks" if isinstance(error, ModuleNotFoundError) else ""
+            problems.append(Problem(f"TRAIN.HOOKS[{position}]", f"{entry['type']!r} cannot be built: {error}{where}"))
             first = first or error
     if problems:
         raise ConfigError(problems) from first  # whose traceback shows the user's own line
