@@ -69,6 +69,15 @@ def test_launcher_that_reads_late_still_finds_the_store(tmp_path: Path) -> None:
         assert "sendBytes" not in first.err + second.err
 
 
+def test_node_whose_peer_dies_before_the_ranks_know_where_to_meet_ends_with_75(tmp_path: Path) -> None:
+    with bench(tmp_path, SCRIPT) as made:
+        first, second = made.launch_nodes(2, programs=[str(ROOT / "tests/harness/parting_launcher.py"), LAUNCHER])
+        assert [first.wait(), second.wait()] == [1, 75]
+        assert "the launcher of node 0 is gone" in second.termination["message"]
+        assert "Traceback" not in second.err
+        assert made.journal("start") == []
+
+
 def test_node_whose_peer_is_gone_for_good_ends_with_75(tmp_path: Path) -> None:
     with bench(tmp_path, SCRIPT) as made:
         first, second = made.launch_nodes(2, PETJOB_STARTUP_SECONDS="30")

@@ -17,10 +17,8 @@ DEFAULT_METRICS_PORT = 9400
 
 RESERVED_PREFIXES = ("PETJOB_", "PET_", "MASTER_")
 RESERVED_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-# From a launcher to rank 0: the descriptor of the socket that listens at MASTER_PORT.
-STORE_LISTENER = "PET_STORE_LISTENER"
-# What launchers leave behind; one inside another's environment must not believe it.
-INHERITED = (*RESERVED_NAMES, "MASTER_ADDR", "MASTER_PORT", STORE_LISTENER)
+# What torch's own launchers leave behind; a launcher inside another's environment must not believe it.
+INHERITED = (*RESERVED_NAMES, "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_reserved(name: str) -> bool:

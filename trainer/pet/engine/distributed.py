@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # left out of its __all__
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # left out of its __all__
 from torch.distributed.rendezvous import rendezvous
 
-from pet.config.environment import STORE_LISTENER
 from pet.engine.errors import PeerLost
 from pet.engine.likeness import facts_of_this_rank, require_alike
 from pet.engine.signs import begin_collective
@@ -55,27 +54,13 @@ def init_process_group(device: torch.device, timeout_seconds: float = 1800.0, co
         return
     timeout, backend = timedelta(seconds=timeout_seconds), "nccl" if device.type == "cuda" else "gloo"
     with peer_errors():
-        store, rank, world_size = _store(timeout)
+        store, rank, world_size = next(rendezvous("env://", timeout=timeout))
+        # Should ranks of another training come to this address, they can neither read nor write here.
+        store = PrefixStore(os.environ.get("TORCHELASTIC_RUN_ID", ""), store)
         if config_hash is not None:
             require_alike(store, rank, world_size, facts_of_this_rank(backend, world_size, config_hash))
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
         _control_group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=timeout))
-
-
-def _store(timeout: timedelta) -> tuple[Store, int, int]:
-    """The store of these ranks, with this one's rank and how many there are. No other training's ranks can read or
-    write in it, should they come to its address."""
-    listener = os.environ.pop(STORE_LISTENER, None)  # it is good for one store
-    if listener is None:
-        store, rank, world_size = next(rendezvous("env://", timeout=timeout))
-    else:
-        rank, world_size = 0, int(os.environ["WORLD_SIZE"])
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = TCPStore(
-            address, port, world_size, is_master=True, timeout=timeout, multi_tenant=True,
-            master_listen_fd=int(listener),
-        )  # fmt: skip
-    return PrefixStore(os.environ.get("TORCHELASTIC_RUN_ID", ""), store), rank, world_size
 
 
 def limit_waits(seconds: float) -> None:

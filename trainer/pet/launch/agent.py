@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but left out of its __all__
+from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]  # public, but left out of its __all__
 from torch.distributed.elastic.agent.server.api import (
     RunResult,
     SimpleElasticAgent,
@@ -25,6 +26,7 @@ from torch.distributed.elastic.agent.server.api import (
     WorkerState,
 )
 from torch.distributed.elastic.rendezvous import (
+    RendezvousConnectionError,
     RendezvousError,
     RendezvousHandler,
     RendezvousParameters,
@@ -33,7 +35,6 @@ from torch.distributed.elastic.rendezvous import (
 from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
 
-from pet.config.environment import STORE_LISTENER
 from pet.launch.line import Line
 from pet.launch.peers import Peers, Store
 from pet.launch.plan import Plan
@@ -48,6 +49,7 @@ _ANSWER_SECONDS = 1.0
 _NEVER_DEAD = 10**8
 _LOOPBACK = "localhost"
 _PORT = "pet/port"
+_RESERVES = sys.platform == "linux"  # elsewhere a port that is bound is taken for rank 0, too
 
 
 class Agent(SimpleElasticAgent):
@@ -60,7 +62,7 @@ class Agent(SimpleElasticAgent):
         super().__init__(spec)
         self._supervisor = supervisor
         self._line = line
-        self._listener: socket.socket | None = None
+        self._reserved: socket.socket | None = None
 
     def _rendezvous(self, worker_group: WorkerGroup) -> None:
         seconds = self._supervisor.plan.environment.startup_seconds
@@ -69,18 +71,25 @@ class Agent(SimpleElasticAgent):
             self._line.call(seconds + _ANSWER_SECONDS, self._meet, worker_group)
         except TimeoutError as error:
             raise RendezvousTimeoutError(f"the launcher of node 0 has not answered within {seconds:g} s") from error
+        except DistError as error:
+            raise RendezvousConnectionError(f"the launcher of node 0 is gone: {error}") from error
 
     def _meet(self, worker_group: WorkerGroup) -> None:
-        """And agree on the port of the ranks' store, by a socket that listens from here on.
+        """And agree on the port of the ranks' store, one that stays reserved.
 
         torch looks for a free port and leaves it to rank 0, which takes it seconds later: by then it may be that of
         another training, whose store the other ranks then join.
         """
         super()._rendezvous(worker_group)
         store = cast("Store", worker_group.store)
-        self._listener = _listen() if worker_group.group_rank == 0 else None
-        if self._listener is not None:
-            store.set(_PORT, str(self._listener.getsockname()[1]))
+        if self._reserved is not None:
+            self._reserved.close()  # that of the start before
+            self._reserved = None
+        if worker_group.group_rank == 0:
+            self._reserved = _reserve()
+            store.set(_PORT, str(self._reserved.getsockname()[1]))
+            if not _RESERVES:
+                self._reserved.close()
         worker_group.master_port = int(store.get(_PORT))  # type: ignore[assignment]  # torch says None
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
@@ -88,11 +97,7 @@ class Agent(SimpleElasticAgent):
         ranks = {worker.local_rank: worker.global_rank for worker in worker_group.workers}
         variables = {worker.local_rank: self._variables(worker_group, worker) for worker in worker_group.workers}
         peers = Peers(cast("Store", worker_group.store), environment.node_rank, environment.nnodes, self._line)
-        if self._listener is None:
-            return self._supervisor.start(ranks, variables, peers)
-        with self._listener:  # rank 0 has it from its start on, and it ends with rank 0
-            variables[0][STORE_LISTENER] = str(self._listener.fileno())
-            return self._supervisor.start(ranks, variables, peers)
+        return self._supervisor.start(ranks, variables, peers)
 
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
         self._supervisor.end_ranks()
@@ -166,11 +171,16 @@ def run_agent(supervisor: Supervisor) -> None:
                 line.call(_ANSWER_SECONDS, handler.shutdown)
 
 
-def _listen() -> socket.socket:
-    """At a port that was free, for both families."""
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", 0), family=socket.AF_INET6, backlog=socket.SOMAXCONN, dualstack_ipv6=True)
-    return socket.create_server(("", 0), backlog=socket.SOMAXCONN)
+def _reserve() -> socket.socket:
+    """Bound to a port, but not listening: taken for all who ask for any free port, and free for rank 0, which asks for
+    this one and listens."""
+    both = socket.has_dualstack_ipv6()
+    reserved = socket.socket(socket.AF_INET6 if both else socket.AF_INET)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if both:
+        reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    reserved.bind(("", 0))
+    return reserved
 
 
 def _join(plan: Plan) -> RendezvousHandler:

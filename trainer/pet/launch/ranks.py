@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pet.config.environment import STORE_LISTENER
 from pet.launch.memory import MemoryGroup, MemoryWatch
 from pet.launch.output import RankOutput
 from pet.launch.process_state import members_of, state_of, words_for
@@ -185,7 +184,6 @@ class RankGroup:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            pass_fds=[int(environ[STORE_LISTENER])] if STORE_LISTENER in environ else [],
         )
         self._processes[local_rank] = process
         self._sent[local_rank] = set()
