@@ -72,7 +72,7 @@ class Agent(SimpleElasticAgent):
         except TimeoutError as error:
             raise RendezvousTimeoutError(f"the launcher of node 0 has not answered within {seconds:g} s") from error
         except DistError as error:
-            raise RendezvousConnectionError(f"the launcher of node 0 is gone: {error}") from error
+            raise RendezvousConnectionError(f"the launcher of node 0 is gone: {str(error).splitlines()[0]}") from error
 
     def _meet(self, worker_group: WorkerGroup) -> None:
         """And agree on the port of the ranks' store, one that stays reserved.
