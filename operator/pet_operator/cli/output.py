@@ -35,7 +35,7 @@ class _Console(Console):
     """Leaves it to the command what becomes of it when its reader is gone."""
 
     def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704: it is called while the BrokenPipeError is handled
+        raise  # it is called while the BrokenPipeError is handled
 
 
 @cache
